@@ -1,0 +1,121 @@
+// Package components holds what Hubbub's HTML looks like: templ components
+// and the view structs that handlers fill in for them.
+package components
+
+import (
+	"net/url"
+	"time"
+
+	"hubbub/locale"
+	"hubbub/static"
+	"hubbub/store"
+)
+
+// Page is what every page is made with, whoever it is for.
+type Page struct {
+	Base   string         // path that Hubbub is mounted under: "" or "/chat"
+	Locale *locale.Locale // the viewer's language
+	Zone   *time.Location // the server's time zone
+	Assets *static.Assets
+	Viewer *store.User // nil when signed out
+	Flash  []Flash
+	Here   string // this page's path and query without Base, to come back to after a change of language
+}
+
+// URL returns the address of a path of ours, such as "/channels".
+func (p *Page) URL(path string) string { return p.Base + path }
+
+// ChannelURL returns the address of a channel's page, or of what is below it.
+func (p *Page) ChannelURL(name, below string) string {
+	return p.Base + ChannelPath(name) + below
+}
+
+// ChannelPath returns the path of a channel's page. The name is one
+// percent-encoded segment, whatever is in it.
+func ChannelPath(name string) string { return "/channels/" + url.PathEscape(name) }
+
+// FlashKind is the tone of a flash message.
+type FlashKind string
+
+// The four kinds of flash messages.
+const (
+	Info    FlashKind = "info"
+	Success FlashKind = "success"
+	Warning FlashKind = "warning"
+	Danger  FlashKind = "danger"
+)
+
+// Flash is a sentence shown once, about what has just happened.
+type Flash struct {
+	Kind FlashKind
+	Text string
+}
+
+// SignInView is the sign-in page. Its form posts name, password and next to
+// /login.
+type SignInView struct {
+	Name          string // as typed
+	NameError     string // stands beside the name
+	AskPassword   bool   // the name has a password: show the field open, and focus it
+	PasswordError string
+	Next          string // local path to go to once in, "" for none
+}
+
+// UserView is the viewer's own page. One form posts current (where there is a
+// password) and password to /user/password, another posts current and
+// remove=yes there.
+type UserView struct {
+	PasswordError string // beside the new password
+	CurrentError  string // beside the current password, asked for where there is one
+	RemoveError   string // beside the current password of the form that removes it
+}
+
+// LogOutView asks before a name without a password is given up. One form
+// posts password to /logout, to set it first; another posts confirm=yes there.
+type LogOutView struct {
+	PasswordError string
+}
+
+// ChannelsView is the list of channels.
+type ChannelsView struct {
+	Channels []store.Channel // by name
+	Latest   *store.Channel  // the channel that the viewer visited last, nil for none
+	Name     string          // of the channel to create, as typed
+	Error    string          // beside it
+}
+
+// ChannelView is a channel's page.
+type ChannelView struct {
+	Channel  store.Channel
+	Channels []store.Channel // all, for the side of a wide screen
+	Rows     []Row           // oldest first
+	Revision int64           // live updates are asked for after this one
+	Older    int64           // "Earlier messages" leads to those before this id; 0 for none
+	Newer    int64           // "Newer messages" leads to those after this id; 0 for none, and ignored when Newest
+	Newest   bool            // the rows end with the newest message: the page is live
+	Body     string          // the composer's text, kept when it was refused
+	Error    string          // beside the composer
+	Key      string          // the composer's key: the same key posts once
+}
+
+// Row is a rendered message and what the page needs to know of it to set
+// days apart and the rows of one author close together.
+type Row struct {
+	HTML     []byte
+	AuthorID int64
+	PostedAt time.Time
+}
+
+// MissingChannelView is the answer for a channel that does not exist.
+type MissingChannelView struct {
+	Name  string // as asked for
+	Valid bool   // the name may be given to a channel, so the page offers to create it
+}
+
+// FailureView is an error page.
+type FailureView struct {
+	Status int
+	Title  string
+	Text   string
+	Kept   string // what was typed and could not be taken, to be copied; "" for nothing
+}

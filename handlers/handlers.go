@@ -1,0 +1,149 @@
+// Package handlers answers HTTP: it checks who may do what, asks the store,
+// and answers with components. routes.go is the table of all that it answers
+// to, errors.go turns errors into answers, and there is a file for each noun.
+package handlers
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"net/netip"
+	"net/url"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/alexedwards/scs/v2"
+
+	"hubbub/components"
+	"hubbub/hub"
+	"hubbub/static"
+	"hubbub/store"
+)
+
+// Options is what the handlers work with.
+type Options struct {
+	Store  *store.Store
+	Assets *static.Assets
+	Log    *slog.Logger
+
+	BaseURL *url.URL       // the public address, nil for whatever a browser uses
+	Secure  bool           // browsers reach Hubbub through https
+	Zone    *time.Location // of times on pages where there is no script
+
+	PostRate       int            // posts a user may make in a minute, 0 for any number
+	LoginRate      int            // sign-ins an address may try in a minute, 0 for any number
+	TrustedProxies []netip.Prefix // whose X-Forwarded-For is believed
+}
+
+// Handlers answers the requests of one node.
+type Handlers struct {
+	Options
+	base     string // path that the pages are under: "" or "/chat"
+	hubs     *hub.Registry
+	sessions *scs.SessionManager
+	sockets  sockets
+	posts    *limiter
+	logins   *limiter
+	hashing  chan struct{} // room for the password hashes computed at once
+	work     sync.WaitGroup
+	stop     context.CancelFunc
+}
+
+// New returns handlers that have begun their work in the background. Close
+// ends it.
+func New(o Options) *Handlers {
+	h := &Handlers{
+		Options: o,
+		posts:   newLimiter(o.PostRate),
+		logins:  newLimiter(o.LoginRate),
+		hashing: make(chan struct{}, maxHashing),
+	}
+	if o.BaseURL != nil {
+		h.base = strings.TrimSuffix(o.BaseURL.EscapedPath(), "/")
+	}
+	h.sessions = h.newSessions()
+	h.hubs = hub.NewRegistry(source{h}, o.Log)
+	o.Store.Listen(h.publish)
+
+	ctx, stop := context.WithCancel(context.Background())
+	h.stop = stop
+	h.work.Go(func() { h.sweep(ctx) })
+	return h
+}
+
+// Close ends every live connection, so that browsers come back to the node
+// that follows, and waits for all that the handlers have begun, or for ctx.
+func (h *Handlers) Close(ctx context.Context) error {
+	h.stop()
+	h.hubs.Close()
+	done := make(chan struct{})
+	go func() {
+		h.work.Wait()
+		h.sockets.wait()
+		close(done)
+	}()
+	select {
+	case <-done:
+		return nil
+	case <-ctx.Done():
+		return fmt.Errorf("live connections were left: %w", ctx.Err())
+	}
+}
+
+// sweep forgets, from time to time, what nobody needs any more.
+func (h *Handlers) sweep(ctx context.Context) {
+	tick := time.NewTicker(10 * time.Minute)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case now := <-tick.C:
+			h.posts.sweep(now)
+			h.logins.sweep(now)
+			if err := h.Store.Sessions().DeleteExpired(ctx, now); err != nil && ctx.Err() == nil {
+				h.Log.Error("expired sessions were not deleted", "error", err)
+			}
+		}
+	}
+}
+
+// signedIn is a handler for signed-in users. Anyone else is led to the sign-in
+// page and, once in, to where they wanted to go.
+func (h *Handlers) signedIn(next page) page {
+	return func(w http.ResponseWriter, r *http.Request, p *components.Page) error {
+		if p.Viewer != nil {
+			return next(w, r, p)
+		}
+		if r.Method != http.MethodGet && r.Method != http.MethodHead {
+			return errSignedOut
+		}
+		h.flash(w, flashNotLoggedIn, "")
+		h.redirect(w, r, "/?"+url.Values{"next": {p.Here}}.Encode())
+		return nil
+	}
+}
+
+// redirect sends the browser to a path of ours with GET.
+func (h *Handlers) redirect(w http.ResponseWriter, r *http.Request, path string) {
+	http.Redirect(w, r, h.base+path, http.StatusSeeOther)
+}
+
+// localPath returns a path of ours that someone asked to be led to, or "" for
+// anything that could lead elsewhere.
+func localPath(next string) string {
+	if !strings.HasPrefix(next, "/") || strings.HasPrefix(next, "//") {
+		return ""
+	}
+	// Browsers read a backslash as a slash and drop control characters.
+	if strings.ContainsFunc(next, func(r rune) bool { return r == '\\' || r < ' ' || r == 0x7f }) {
+		return ""
+	}
+	u, err := url.Parse(next)
+	if err != nil || u.IsAbs() || u.Host != "" || u.User != nil || strings.Contains(u.Path, "//") {
+		return ""
+	}
+	return u.RequestURI()
+}

@@ -1,0 +1,54 @@
+package handlers
+
+import (
+	"strconv"
+	"sync"
+	"time"
+
+	"golang.org/x/time/rate"
+
+	"hubbub/components"
+)
+
+// limiter allows each key so many events a minute. They may come all at once:
+// people do things in bursts.
+type limiter struct {
+	perMinute int
+
+	mu   sync.Mutex
+	keys map[string]*rate.Limiter
+}
+
+// newLimiter returns a limiter; 0 a minute allows everything.
+func newLimiter(perMinute int) *limiter {
+	return &limiter{perMinute: perMinute, keys: map[string]*rate.Limiter{}}
+}
+
+// allow reports whether one more event is allowed now, and counts it.
+func (l *limiter) allow(key string) bool {
+	if l.perMinute == 0 {
+		return true
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	bucket := l.keys[key]
+	if bucket == nil {
+		bucket = rate.NewLimiter(rate.Limit(float64(l.perMinute)/60), l.perMinute)
+		l.keys[key] = bucket
+	}
+	return bucket.Allow()
+}
+
+// sweep forgets the keys that have their whole allowance again.
+func (l *limiter) sweep(now time.Time) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for key, bucket := range l.keys {
+		if bucket.TokensAt(now) >= float64(l.perMinute) {
+			delete(l.keys, key)
+		}
+	}
+}
+
+// viewerKey is the viewer's key in a limiter.
+func viewerKey(p *components.Page) string { return strconv.FormatInt(p.Viewer.ID, 10) }

@@ -1,0 +1,192 @@
+package handlers
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"net/netip"
+	"runtime/debug"
+	"strings"
+	"time"
+
+	"hubbub/components"
+)
+
+// policy allows what Hubbub itself serves and nothing else, nowhere inline.
+// Its own pages may frame it; others are named by the admin's proxy.
+const policy = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; font-src 'self'; " +
+	"connect-src 'self'; form-action 'self'; frame-src 'self'; frame-ancestors 'self'; base-uri 'none'"
+
+// secured sets the headers that protect every answer.
+func (h *Handlers) secured(next http.Handler) http.Handler {
+	policy := policy
+	if h.BaseURL != nil {
+		// Browsers of some years ago do not let 'self' stand for a socket.
+		policy = strings.Replace(policy, "connect-src 'self'",
+			"connect-src 'self' "+strings.Replace(h.BaseURL.Scheme, "http", "ws", 1)+"://"+h.BaseURL.Host, 1)
+	}
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		header := w.Header()
+		header.Set("Content-Security-Policy", policy)
+		header.Set("X-Content-Type-Options", "nosniff")
+		header.Set("Referrer-Policy", "same-origin")
+		header.Set("Cross-Origin-Opener-Policy", "same-origin")
+		header.Set("Cross-Origin-Resource-Policy", "same-origin")
+		header.Set("Permissions-Policy", "camera=(), geolocation=(), microphone=()")
+		if h.Secure {
+			header.Set("Strict-Transport-Security", "max-age=31536000")
+		}
+		next.ServeHTTP(w, r)
+	})
+}
+
+// mounted takes the path of the base URL off, and leads from the host's root
+// to it.
+func (h *Handlers) mounted(next http.Handler) http.Handler {
+	if h.base == "" {
+		return next
+	}
+	stripped := http.StripPrefix(h.base, next)
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		switch path := r.URL.EscapedPath(); {
+		case strings.HasPrefix(path, h.base+"/"):
+			stripped.ServeHTTP(w, r)
+		case path == "/healthz" || path == "/readyz":
+			next.ServeHTTP(w, r) // a monitor asks the node, not through the proxy
+		case path == "/" || path == h.base:
+			http.Redirect(w, r, h.base+"/", http.StatusSeeOther)
+		default:
+			http.NotFound(w, r)
+		}
+	})
+}
+
+// sameOrigin refuses posts that another site has made a browser send.
+func (h *Handlers) sameOrigin(next http.Handler) http.Handler {
+	protection := http.NewCrossOriginProtection()
+	if h.BaseURL != nil {
+		// Behind a proxy that rewrites Host, only this names our origin. The
+		// URL was checked at the start.
+		if err := protection.AddTrustedOrigin(h.origin()); err != nil {
+			h.Log.Error("the base URL is no origin", "error", err)
+		}
+	}
+	protection.SetDenyHandler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		h.sessions.LoadAndSave(h.serve(func(http.ResponseWriter, *http.Request, *components.Page) error {
+			return errCrossOrigin
+		})).ServeHTTP(w, r)
+	}))
+	return protection.Handler(next)
+}
+
+// origin is the scheme and host of the base URL.
+func (h *Handlers) origin() string { return h.BaseURL.Scheme + "://" + h.BaseURL.Host }
+
+// withoutWait bounds the time and size of a request and its answer.
+func withoutWait(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		now := time.Now()
+		control := http.NewResponseController(w)
+		// Not every connection has deadlines; those of net/http have.
+		_ = control.SetReadDeadline(now.Add(formTimeout))
+		_ = control.SetWriteDeadline(now.Add(formTimeout + pageTimeout))
+		r.Body = http.MaxBytesReader(w, r.Body, maxFormBytes)
+		next.ServeHTTP(w, r)
+	})
+}
+
+// recovered answers for a panic, which concerns one request only.
+func (h *Handlers) recovered(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		defer func() {
+			cause := recover()
+			if cause == nil {
+				return
+			}
+			if err, ok := cause.(error); ok && errors.Is(err, http.ErrAbortHandler) {
+				panic(cause)
+			}
+			h.Log.Error("panic", "cause", fmt.Sprint(cause), "stack", string(debug.Stack()))
+			http.Error(w, http.StatusText(http.StatusInternalServerError), http.StatusInternalServerError)
+		}()
+		next.ServeHTTP(w, r)
+	})
+}
+
+// logged writes a line for each request: never its query, form or cookies.
+func (h *Handlers) logged(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		began := time.Now()
+		answer := &answer{ResponseWriter: w}
+		defer func() {
+			level := slog.LevelInfo
+			if answer.status >= http.StatusInternalServerError {
+				level = slog.LevelError
+			}
+			h.Log.LogAttrs(r.Context(), level, "request",
+				slog.String("method", r.Method),
+				slog.String("path", r.URL.Path),
+				slog.Int("status", answer.status),
+				slog.Int64("bytes", answer.bytes),
+				slog.Duration("took", time.Since(began)),
+				slog.String("from", h.clientIP(r)),
+			)
+		}()
+		next.ServeHTTP(answer, r)
+	})
+}
+
+// answer notes what was answered.
+type answer struct {
+	http.ResponseWriter
+	status int
+	bytes  int64
+}
+
+func (a *answer) WriteHeader(status int) {
+	if a.status == 0 || a.status < http.StatusOK {
+		a.status = status
+	}
+	a.ResponseWriter.WriteHeader(status)
+}
+
+func (a *answer) Write(b []byte) (int, error) {
+	if a.status == 0 {
+		a.status = http.StatusOK
+	}
+	n, err := a.ResponseWriter.Write(b)
+	a.bytes += int64(n)
+	return n, err
+}
+
+func (a *answer) Unwrap() http.ResponseWriter { return a.ResponseWriter }
+
+// clientIP is the address that a request came from. A trusted proxy's word is
+// taken for the address that it speaks for; anyone else's is not, for anyone
+// can write a header.
+func (h *Handlers) clientIP(r *http.Request) string {
+	peer, err := netip.ParseAddrPort(r.RemoteAddr)
+	if err != nil {
+		return r.RemoteAddr
+	}
+	ip := peer.Addr().Unmap()
+	hops := strings.Split(strings.Join(r.Header.Values("X-Forwarded-For"), ","), ",")
+	for i := len(hops) - 1; i >= 0 && h.trusts(ip); i-- {
+		hop, err := netip.ParseAddr(strings.TrimSpace(hops[i]))
+		if err != nil {
+			break
+		}
+		ip = hop.Unmap()
+	}
+	return ip.String()
+}
+
+func (h *Handlers) trusts(ip netip.Addr) bool {
+	for _, prefix := range h.TrustedProxies {
+		if prefix.Contains(ip) {
+			return true
+		}
+	}
+	return false
+}

@@ -1,0 +1,260 @@
+package handlers
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"time"
+	"unicode/utf8"
+
+	"github.com/alexedwards/argon2id"
+	"github.com/alexedwards/scs/v2"
+
+	"hubbub/components"
+	"hubbub/locale"
+	"hubbub/store"
+)
+
+// What a session holds.
+const (
+	sessionUser  = "user"  // id of the user
+	sessionEpoch = "epoch" // of the user when the session began
+)
+
+const (
+	// sessionLifetime is how long a browser stays signed in without a visit.
+	sessionLifetime = 30 * 24 * time.Hour
+
+	// sessionRenewal is how old a session gets before a visit makes it last
+	// its whole life again: a write a day, not one a request.
+	sessionRenewal = 24 * time.Hour
+)
+
+// maxHashing is how many passwords are hashed at once: each takes 19 MiB.
+const maxHashing = 2
+
+// passwordParams are those that OWASP recommends for argon2id.
+func passwordParams() *argon2id.Params {
+	return &argon2id.Params{Memory: 19 * 1024, Iterations: 2, Parallelism: 1, SaltLength: 16, KeyLength: 32}
+}
+
+func (h *Handlers) newSessions() *scs.SessionManager {
+	m := scs.New()
+	m.Store = h.Store.Sessions()
+	m.Lifetime = sessionLifetime
+	m.HashTokenInStore = true
+	m.Cookie.Name = "hubbub_session"
+	m.Cookie.Path = h.base + "/"
+	m.Cookie.Secure = h.Secure
+	m.ErrorFunc = func(w http.ResponseWriter, r *http.Request, err error) {
+		p := &components.Page{Base: h.base, Locale: language(r), Zone: h.Zone, Assets: h.Assets, Here: "/"}
+		h.fail(w, r, p, errors.Join(errUnavailable, err))
+	}
+	return m
+}
+
+// home leads a user to the channel last visited, and shows everyone else the
+// way in.
+func (h *Handlers) home(w http.ResponseWriter, r *http.Request, p *components.Page) error {
+	next := localPath(r.URL.Query().Get("next"))
+	if p.Viewer == nil {
+		h.render(w, r, p, http.StatusOK, components.SignIn(p, components.SignInView{Next: next}))
+		return nil
+	}
+	if next == "" {
+		next = "/channels"
+		channel, err := h.Store.Channel(r.Context(), p.Viewer.LastChannel)
+		if err == nil {
+			next = components.ChannelPath(channel.Name)
+		} else if !errors.Is(err, store.ErrNotFound) {
+			return err
+		}
+	}
+	h.redirect(w, r, next)
+	return nil
+}
+
+// logIn gives someone a new name, or lets them in under their own with its
+// password. Nobody gets in as another by typing a name.
+func (h *Handlers) logIn(w http.ResponseWriter, r *http.Request, p *components.Page) error {
+	if p.Viewer != nil {
+		// Their name may have no password: another session would lose it.
+		h.flash(w, flashAlreadySignedIn, p.Viewer.Name)
+		h.redirect(w, r, "/")
+		return nil
+	}
+	if !h.logins.allow(h.clientIP(r)) {
+		return errManyLogins
+	}
+	view := components.SignInView{
+		Name: r.PostForm.Get("name"),
+		Next: localPath(r.PostForm.Get("next")),
+	}
+	refuse := func(status int) error {
+		h.render(w, r, p, status, components.SignIn(p, view))
+		return nil
+	}
+	password := r.PostForm.Get("password")
+	name, err := store.UserName(view.Name)
+	if err != nil {
+		view.NameError = nameError(p.Locale, err)
+		return refuse(http.StatusUnprocessableEntity)
+	}
+	user, err := h.Store.UserByName(r.Context(), name)
+	created := false
+	switch {
+	case errors.Is(err, store.ErrNotFound):
+		if password != "" {
+			if view.PasswordError = newPasswordError(p.Locale, password); view.PasswordError != "" {
+				view.AskPassword = true
+				return refuse(http.StatusUnprocessableEntity)
+			}
+		}
+		hash, err := h.hash(r.Context(), password)
+		if err != nil {
+			return err
+		}
+		user, err = h.Store.CreateUser(r.Context(), name, hash, time.Now())
+		if errors.Is(err, store.ErrNameTaken) {
+			view.NameError = p.Locale.NameTaken(name.Text)
+			return refuse(http.StatusConflict)
+		}
+		if err != nil {
+			return err
+		}
+		created = true
+	case err != nil:
+		return err
+	case !user.HasPassword():
+		view.NameError = p.Locale.NameTaken(name.Text)
+		return refuse(http.StatusConflict)
+	case password == "":
+		view.AskPassword = true
+		view.NameError = p.Locale.NameNeedsPassword(name.Text)
+		return refuse(http.StatusConflict)
+	default:
+		matches, err := h.matches(r.Context(), password, user.Password)
+		if err != nil {
+			return err
+		}
+		if !matches {
+			view.AskPassword = true
+			view.PasswordError = p.Locale.PasswordWrong
+			return refuse(http.StatusUnprocessableEntity)
+		}
+	}
+	if err := h.begin(r.Context(), user); err != nil {
+		return err
+	}
+	if created {
+		h.flash(w, flashUserCreated, user.Name)
+	}
+	next := view.Next
+	if next == "" {
+		next = "/"
+	}
+	h.redirect(w, r, next)
+	return nil
+}
+
+// begin starts a user's session under a new token, so that one planted before
+// the sign-in is worth nothing after it.
+func (h *Handlers) begin(ctx context.Context, user store.User) error {
+	if err := h.sessions.RenewToken(ctx); err != nil {
+		return err
+	}
+	h.sessions.Put(ctx, sessionUser, user.ID)
+	h.sessions.Put(ctx, sessionEpoch, user.Epoch)
+	return nil
+}
+
+// prolong lets a session that is in use last.
+func (h *Handlers) prolong(ctx context.Context) {
+	if now := time.Now(); h.sessions.Deadline(ctx).Sub(now) < sessionLifetime-sessionRenewal {
+		h.sessions.SetDeadline(ctx, now.Add(sessionLifetime).UTC())
+	}
+}
+
+// askLogOut warns that a name without a password would be lost.
+func (h *Handlers) askLogOut(w http.ResponseWriter, r *http.Request, p *components.Page) error {
+	h.render(w, r, p, http.StatusOK, components.LogOut(p, components.LogOutView{}))
+	return nil
+}
+
+// logOut ends the session. A name without a password is only given up when
+// that is confirmed; a password sent along saves it.
+func (h *Handlers) logOut(w http.ResponseWriter, r *http.Request, p *components.Page) error {
+	if p.Viewer == nil {
+		h.redirect(w, r, "/")
+		return nil
+	}
+	if !p.Viewer.HasPassword() && r.PostForm.Get("confirm") == "" {
+		if !r.PostForm.Has("password") {
+			h.redirect(w, r, "/logout")
+			return nil
+		}
+		password := r.PostForm.Get("password")
+		if sentence := newPasswordError(p.Locale, password); sentence != "" {
+			h.render(w, r, p, http.StatusUnprocessableEntity, components.LogOut(p, components.LogOutView{PasswordError: sentence}))
+			return nil
+		}
+		if err := h.replacePassword(r.Context(), p.Viewer, password); err != nil {
+			return err
+		}
+	}
+	token := h.sessions.Token(r.Context())
+	if err := h.sessions.Destroy(r.Context()); err != nil {
+		return err
+	}
+	h.sockets.close(p.Viewer.ID, func(t string) bool { return t == token })
+	h.flash(w, flashLoggedOut, "")
+	h.redirect(w, r, "/")
+	return nil
+}
+
+// newPasswordError says what is wrong with a new password, "" for nothing.
+func newPasswordError(l *locale.Locale, password string) string {
+	switch n := utf8.RuneCountInString(password); {
+	case n < components.MinPassword:
+		return l.PasswordTooShort(components.MinPassword)
+	case n > components.MaxPassword:
+		return l.PasswordTooLong(components.MaxPassword)
+	default:
+		return ""
+	}
+}
+
+// hash returns the hash of a password, "" for none.
+func (h *Handlers) hash(ctx context.Context, password string) (string, error) {
+	if password == "" {
+		return "", nil
+	}
+	if err := h.waitToHash(ctx); err != nil {
+		return "", err
+	}
+	defer h.hashed()
+	return argon2id.CreateHash(password, passwordParams())
+}
+
+// matches says whether a password is the one that was hashed.
+func (h *Handlers) matches(ctx context.Context, password, hash string) (bool, error) {
+	if utf8.RuneCountInString(password) > components.MaxPassword {
+		return false, nil
+	}
+	if err := h.waitToHash(ctx); err != nil {
+		return false, err
+	}
+	defer h.hashed()
+	return argon2id.ComparePasswordAndHash(password, hash)
+}
+
+func (h *Handlers) waitToHash(ctx context.Context) error {
+	select {
+	case h.hashing <- struct{}{}:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+func (h *Handlers) hashed() { <-h.hashing }

@@ -1,0 +1,106 @@
+package handlers
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"strconv"
+	"strings"
+
+	"hubbub/components"
+	"hubbub/locale"
+	"hubbub/store"
+)
+
+// nameError says what is wrong with a display name.
+func nameError(l *locale.Locale, err error) string {
+	switch {
+	case errors.Is(err, store.ErrNameEmpty):
+		return l.NameEmpty
+	case errors.Is(err, store.ErrNameTooLong):
+		return l.NameTooLong(store.MaxUserName)
+	default:
+		return l.NameForbidden
+	}
+}
+
+// user shows the viewer's own page.
+func (h *Handlers) user(w http.ResponseWriter, r *http.Request, p *components.Page) error {
+	h.render(w, r, p, http.StatusOK, components.User(p, components.UserView{}))
+	return nil
+}
+
+// setPassword sets, changes or removes the viewer's password. It ends every
+// other session of the user.
+func (h *Handlers) setPassword(w http.ResponseWriter, r *http.Request, p *components.Page) error {
+	var view components.UserView
+	refuse := func() error {
+		h.render(w, r, p, http.StatusUnprocessableEntity, components.User(p, view))
+		return nil
+	}
+	if !h.logins.allow(h.clientIP(r)) {
+		return errManyLogins
+	}
+	had := p.Viewer.HasPassword()
+	if had {
+		matches, err := h.matches(r.Context(), r.PostForm.Get("current"), p.Viewer.Password)
+		if err != nil {
+			return err
+		}
+		if !matches {
+			view.CurrentError = p.Locale.PasswordWrong
+			return refuse()
+		}
+	}
+	password := r.PostForm.Get("password")
+	told := flashPasswordSet
+	switch {
+	case had && r.PostForm.Has("remove"):
+		password, told = "", flashPasswordRemoved
+	case had:
+		told = flashPasswordChanged
+		fallthrough
+	default:
+		if view.PasswordError = newPasswordError(p.Locale, password); view.PasswordError != "" {
+			return refuse()
+		}
+	}
+	if err := h.replacePassword(r.Context(), p.Viewer, password); err != nil {
+		return err
+	}
+	h.flash(w, told, "")
+	h.redirect(w, r, "/user")
+	return nil
+}
+
+// replacePassword gives the viewer another password, "" for none, keeps this
+// session and ends the others, their sockets too.
+func (h *Handlers) replacePassword(ctx context.Context, viewer *store.User, password string) error {
+	hash, err := h.hash(ctx, password)
+	if err != nil {
+		return err
+	}
+	user, err := h.Store.SetPassword(ctx, viewer.ID, hash)
+	if err != nil {
+		return err
+	}
+	token := h.sessions.Token(ctx)
+	h.sockets.close(user.ID, func(t string) bool { return t != token })
+	h.sessions.Put(ctx, sessionEpoch, user.Epoch)
+	return nil
+}
+
+// ownStyle is the stylesheet that tells a user's own rows from others'. Rows
+// are the same for everyone; what differs is which of these a page links to.
+func (h *Handlers) ownStyle(w http.ResponseWriter, r *http.Request) {
+	id, isStyle := strings.CutSuffix(r.PathValue("stylesheet"), ".css")
+	user, err := strconv.ParseInt(id, 10, 64)
+	if !isStyle || err != nil || user < 1 {
+		http.NotFound(w, r)
+		return
+	}
+	w.Header().Set("Content-Type", "text/css; charset=utf-8")
+	w.Header().Set("Cache-Control", "public, max-age=86400")
+	fmt.Fprint(w, components.OwnCSS(user))
+}

@@ -1,0 +1,381 @@
+// Package hub is the live side of channels: a window on the newest rows of
+// each and the subscribers that are told of its changes. It knows bytes and
+// revisions; what they mean and where they last is for others to know.
+package hub
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"sync"
+	"time"
+)
+
+const (
+	// WindowSize is how many rows a page shows and a subscriber who was away
+	// for long is given.
+	WindowSize = 100
+
+	// spareRows is how many rows a hub holds beyond those it shows, so that
+	// deletes uncover older rows without a look into the store.
+	spareRows = 28
+
+	// maxMissed is how many changes a returning subscriber is told one by one.
+	// One that missed more is given the window instead.
+	maxMissed = WindowSize
+)
+
+// Row is one message as it is sent to everyone.
+type Row struct {
+	ID       int64 // the revision of its posting
+	Revision int64 // the revision of its latest change
+	AuthorID int64
+	PostedAt time.Time
+	HTML     []byte
+}
+
+// Change is what one revision did: it posted or altered a row, or took one
+// away.
+type Change struct {
+	Revision int64
+	ID       int64
+	Row      Row    // unless Gone
+	Gone     bool   // the row with that ID is no more
+	Frame    []byte // tells a subscriber so
+}
+
+// Window is the newest rows of a channel at a revision.
+type Window struct {
+	Rows     []Row // oldest first
+	Revision int64
+	Older    bool // there are rows before these
+}
+
+// Source is where a hub reads what it does not hold.
+type Source interface {
+	// Newest returns the newest rows of a channel, n at most.
+	Newest(ctx context.Context, channelID int64, n int) (Window, error)
+
+	// Changes returns the changes after a revision in their order, n at most,
+	// and the channel's revision at that moment. A row that changed twice is
+	// there once, as it is now.
+	Changes(ctx context.Context, channelID, after int64, n int) ([]Change, int64, error)
+
+	// Replace returns the frame that puts a window in the place of all that a
+	// subscriber holds.
+	Replace(w Window) []byte
+}
+
+// ErrRestart ends a subscription when the node stops.
+var ErrRestart = errors.New("hub: the node is stopping")
+
+// errEvicted says that the registry has dropped the hub: ask it for another.
+var errEvicted = errors.New("hub: evicted")
+
+// Hub is the live side of one channel.
+//
+// It takes change N+1 only after N. Told of a later one it reads what is
+// between from its source, so changes may be published twice, late or out of
+// order, and nothing is lost or doubled.
+type Hub struct {
+	channelID int64
+	source    Source
+
+	loading sync.Mutex // held while reading from the source
+
+	mu          sync.Mutex
+	loaded      bool
+	evicted     bool
+	used        time.Time
+	told        int64 // the latest revision that it has heard of
+	window      Window
+	log         []Change // the latest changes, without a gap, up to window.Revision
+	subscribers map[*Subscriber]struct{}
+}
+
+func newHub(channelID int64, source Source) *Hub {
+	return &Hub{channelID: channelID, source: source, subscribers: map[*Subscriber]struct{}{}}
+}
+
+// Window returns the newest rows, WindowSize at most. They are shared: do not
+// change them.
+func (h *Hub) Window() Window {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.shown()
+}
+
+// shown is the part of the window that a page shows.
+func (h *Hub) shown() Window {
+	w := h.window
+	if spare := len(w.Rows) - WindowSize; spare > 0 {
+		w.Rows, w.Older = w.Rows[spare:], true
+	}
+	w.Rows = slices.Clip(w.Rows)
+	return w
+}
+
+// publish applies changes that are in order and passes them on. It reports
+// whether the hub lacks some before them and has to catch up.
+func (h *Hub) publish(changes []Change) (behind bool) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.told = max(h.told, changes[len(changes)-1].Revision)
+	if !h.loaded {
+		return false // whoever loads it will see what it was told
+	}
+	var frames [][]byte
+	for _, c := range changes {
+		if c.Revision > h.window.Revision+1 {
+			behind = true
+			break
+		}
+		if c.Revision == h.window.Revision+1 {
+			frames = h.apply(c, frames)
+		}
+	}
+	h.send(frames)
+	return behind || h.starved()
+}
+
+// apply takes one change into the window and appends what subscribers have to
+// be told.
+func (h *Hub) apply(c Change, frames [][]byte) [][]byte {
+	h.window.Revision = c.Revision
+	h.log = append(h.log, c)
+	if len(h.log) >= 2*maxMissed {
+		h.log = slices.Clone(h.log[len(h.log)-maxMissed:])
+	}
+	frames = append(frames, c.Frame)
+	at, found := slices.BinarySearchFunc(h.window.Rows, c.ID, func(r Row, id int64) int { return int(r.ID - id) })
+	switch {
+	case c.Gone && found:
+		// A copy: pages may be reading the old one.
+		h.window.Rows = slices.Concat(h.window.Rows[:at], h.window.Rows[at+1:])
+		if uncovered := len(h.window.Rows) - WindowSize; uncovered >= 0 && at >= uncovered+1 {
+			frames = append(frames, h.window.Rows[uncovered].HTML)
+		}
+	case c.Gone:
+	case found:
+		h.window.Rows = slices.Clone(h.window.Rows)
+		h.window.Rows[at] = c.Row
+	case at == len(h.window.Rows):
+		h.window.Rows = append(h.window.Rows, c.Row)
+		if len(h.window.Rows) >= 2*(WindowSize+spareRows) {
+			h.window.Rows = slices.Clone(h.window.Rows[len(h.window.Rows)-WindowSize-spareRows:])
+			h.window.Older = true
+		}
+	}
+	return frames
+}
+
+// starved says that deletes have left fewer rows than a page shows while there
+// are older ones.
+func (h *Hub) starved() bool {
+	return h.window.Older && len(h.window.Rows) < WindowSize
+}
+
+// send queues the frames for every subscriber as one.
+func (h *Hub) send(frames [][]byte) {
+	if len(frames) == 0 || len(h.subscribers) == 0 {
+		return
+	}
+	frame := frames[0]
+	if len(frames) > 1 {
+		frame = slices.Concat(frames...)
+	}
+	for s := range h.subscribers {
+		s.push(frame)
+	}
+}
+
+// catchUp reads what the hub lacks until it has all that it was told of.
+func (h *Hub) catchUp(ctx context.Context) error {
+	h.loading.Lock()
+	defer h.loading.Unlock()
+	for {
+		h.mu.Lock()
+		lacks := !h.loaded || h.starved()
+		current := !lacks && h.told <= h.window.Revision
+		after := h.window.Revision
+		h.mu.Unlock()
+		if current {
+			return nil
+		}
+		if !lacks {
+			changes, revision, err := h.source.Changes(ctx, h.channelID, after, maxMissed+1)
+			if err != nil {
+				return err
+			}
+			if len(changes) <= maxMissed {
+				h.advance(after, changes, revision)
+				continue
+			}
+		}
+		w, err := h.source.Newest(ctx, h.channelID, WindowSize+spareRows)
+		if err != nil {
+			return err
+		}
+		h.replace(w)
+	}
+}
+
+// advance applies changes read from the source, whose numbers may have gaps
+// where a row changed more than once.
+func (h *Hub) advance(after int64, changes []Change, revision int64) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.window.Revision != after {
+		return // publish was quicker
+	}
+	var frames [][]byte
+	for _, c := range changes {
+		frames = h.apply(c, frames)
+	}
+	h.window.Revision = max(h.window.Revision, revision)
+	h.send(frames)
+}
+
+// replace takes a window read from the source.
+func (h *Hub) replace(w Window) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.loaded && w.Revision < h.window.Revision {
+		return // publish was quicker
+	}
+	before, wasLoaded := h.window, h.loaded
+	h.loaded, h.window = true, w
+	h.told = max(h.told, w.Revision)
+	switch {
+	case !wasLoaded:
+	case before.Revision < w.Revision:
+		h.log = nil
+		h.send([][]byte{h.source.Replace(h.shown())})
+	default:
+		// Only older rows are new: they have moved up into what a page shows.
+		var frames [][]byte
+		for _, row := range h.shown().Rows {
+			if len(before.Rows) == 0 || row.ID < before.Rows[0].ID {
+				frames = append(frames, row.HTML)
+			}
+		}
+		h.send(frames)
+	}
+}
+
+// missed returns the frame that takes a subscriber from a revision to the
+// present, from memory. It returns false where memory does not reach back so
+// far.
+func (h *Hub) missed(after int64) ([]byte, bool) {
+	switch {
+	case after == h.window.Revision:
+		return nil, true
+	case after > h.window.Revision:
+		// A number from another life, such as a restored backup's.
+		return h.source.Replace(h.shown()), true
+	case len(h.log) == 0 || after < h.log[0].Revision-1:
+		return nil, false
+	}
+	at, _ := slices.BinarySearchFunc(h.log, after+1, func(c Change, revision int64) int { return int(c.Revision - revision) })
+	if len(h.log)-at > maxMissed {
+		return h.source.Replace(h.shown()), true
+	}
+	return h.frame(h.log[at:]), true
+}
+
+// frame returns one frame for many changes. Where rows have gone it repeats
+// the window, for older rows have moved up into it.
+func (h *Hub) frame(changes []Change) []byte {
+	var frames [][]byte
+	gone := false
+	for _, c := range changes {
+		frames = append(frames, c.Frame)
+		gone = gone || c.Gone
+	}
+	if gone {
+		for _, row := range h.shown().Rows {
+			frames = append(frames, row.HTML)
+		}
+	}
+	return slices.Concat(frames...)
+}
+
+// subscribe adds a subscriber that holds all up to the revision after. The
+// first frame in its queue is what it has missed.
+func (h *Hub) subscribe(ctx context.Context, after int64) (*Subscriber, error) {
+	for {
+		h.mu.Lock()
+		if h.evicted {
+			h.mu.Unlock()
+			return nil, errEvicted
+		}
+		if frame, ok := h.missed(after); ok {
+			s := h.add(frame)
+			h.mu.Unlock()
+			return s, nil
+		}
+		present := h.window.Revision
+		h.mu.Unlock()
+
+		changes, revision, err := h.source.Changes(ctx, h.channelID, after, maxMissed+1)
+		if err != nil {
+			return nil, err
+		}
+
+		h.mu.Lock()
+		if h.window.Revision != present || revision != present || h.evicted {
+			h.mu.Unlock()
+			if revision > present {
+				h.hear(revision)
+				if err := h.catchUp(ctx); err != nil {
+					return nil, err
+				}
+			}
+			if err := ctx.Err(); err != nil {
+				return nil, err
+			}
+			continue
+		}
+		var frame []byte
+		if len(changes) > maxMissed {
+			frame = h.source.Replace(h.shown())
+		} else {
+			frame = h.frame(changes)
+		}
+		s := h.add(frame)
+		h.mu.Unlock()
+		return s, nil
+	}
+}
+
+// hear notes that the channel has reached a revision.
+func (h *Hub) hear(revision int64) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.told = max(h.told, revision)
+}
+
+func (h *Hub) add(first []byte) *Subscriber {
+	s := newSubscriber(h)
+	if len(first) > 0 {
+		s.push(first)
+	}
+	h.subscribers[s] = struct{}{}
+	return s
+}
+
+func (h *Hub) remove(s *Subscriber) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	delete(h.subscribers, s)
+}
+
+// closeAll ends every subscription for a reason and lets nobody in any more.
+func (h *Hub) closeAll(reason error) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.evicted = true
+	for s := range h.subscribers {
+		s.end(reason)
+	}
+}

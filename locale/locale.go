@@ -1,0 +1,81 @@
+// Package locale holds the words that Hubbub speaks, one catalog a language.
+package locale
+
+import (
+	"strconv"
+	"time"
+
+	"golang.org/x/text/language"
+)
+
+// Locale is one language: how it is named, its words, and how it writes
+// dates and numbers. It is shared and must not be changed.
+type Locale struct {
+	Tag  language.Tag
+	Lang string // the lang attribute of HTML and the value of the cookie, such as "zh-Hans"
+	Name string // in the language itself, for the switch
+
+	Words
+}
+
+// All returns every language that Hubbub speaks, the default one first.
+func All() []*Locale { return []*Locale{&english, &simplifiedChinese} }
+
+// matcher knows which of our languages serves the speaker of another one.
+var matcher = func() language.Matcher {
+	var tags []language.Tag
+	for _, l := range All() {
+		tags = append(tags, l.Tag)
+	}
+	return language.NewMatcher(tags)
+}()
+
+// Match returns the language to speak with someone. The choice that they made
+// wins when it names one of ours; else what their browser's Accept-Language
+// header asks for; else English.
+func Match(choice, acceptLanguage string) *Locale {
+	for _, l := range All() {
+		if l.Lang == choice {
+			return l
+		}
+	}
+	wanted, _, err := language.ParseAcceptLanguage(acceptLanguage)
+	if err != nil {
+		return &english
+	}
+	_, index, confidence := matcher.Match(wanted...)
+	if confidence == language.No {
+		return &english
+	}
+	return All()[index]
+}
+
+// Number writes a whole number with its digits in groups of three.
+func (l *Locale) Number(n int) string {
+	digits := strconv.Itoa(n)
+	start := 0
+	if n < 0 {
+		start = 1
+	}
+	for i := len(digits) - 3; i > start; i -= 3 {
+		digits = digits[:i] + l.GroupMark + digits[i:]
+	}
+	return digits
+}
+
+// Date writes the day of a time, such as "22 November 2026".
+func (l *Locale) Date(t time.Time) string { return l.FormatDate(t) }
+
+// Day writes the day of a time with its weekday, for the lines between days.
+func (l *Locale) Day(t time.Time) string { return l.FormatDay(t) }
+
+// DateTime writes a time to the minute.
+func (l *Locale) DateTime(t time.Time) string {
+	return l.FormatDate(t) + l.DateTimeGap + t.Format("15:04")
+}
+
+// Failure is what an error page says: what happened, and what to do now.
+type Failure struct {
+	Title string
+	Text  string
+}

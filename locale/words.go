@@ -1,0 +1,134 @@
+package locale
+
+import "time"
+
+// Words is every word and sentence that people read. What takes a value is a
+// function: where the value stands and what it does to the words around it
+// is the language's own matter.
+type Words struct {
+	// How dates and numbers are written. Use the methods of Locale.
+	GroupMark   string // between groups of three digits
+	DateTimeGap string // between a date and a time of day
+	FormatDate  func(time.Time) string
+	FormatDay   func(time.Time) string
+
+	// The frame of every page.
+	SkipToContent string
+	WelcomeBefore string // "Welcome, X." in two parts, for the name between them is a link
+	WelcomeAfter  string
+	LogOut        string
+	Language      string // the name of the switch
+	Notices       string // the name of the region of flash messages
+	Dismiss       string // a flash message
+	Info          string // the four tones, for those who see no colour
+	Success       string
+	Warning       string
+	Danger        string
+
+	// Signing in.
+	SignInTitle       string
+	Tagline           string
+	EnterDisplayName  string // opens the dialog
+	DisplayName       string
+	DisplayNameHint   string
+	HavePassword      string // opens the password field
+	Password          string
+	PasswordHint      func(min int) string
+	PasswordHere      string // why a password is of use at sign-in
+	SignIn            string
+	Cancel            string
+	UserCreated       func(name string) string
+	Welcome           func(name string) string
+	NotLoggedIn       string
+	LoggedOut         string
+	AlreadySignedIn   func(name string) string
+	NameEmpty         string
+	NameTooLong       func(max int) string
+	NameForbidden     string
+	NameTaken         func(name string) string
+	NameNeedsPassword func(name string) string // taken, and a password gets in
+	PasswordWrong     string
+	PasswordTooShort  func(min int) string
+	PasswordTooLong   func(max int) string
+
+	// The viewer's own page and logging out.
+	UserTitle              string
+	UserSince              func(date string) string
+	PasswordTitle          string
+	NoPasswordYet          string
+	HasPassword            string
+	CurrentPassword        string
+	NewPassword            string
+	SetPassword            string
+	ChangePassword         string
+	RemovePassword         string
+	RemovePasswordHint     string
+	PasswordSet            string
+	PasswordChanged        string
+	PasswordRemoved        string
+	LogOutTitle            string
+	LogOutWarning          func(name string) string
+	SetPasswordAndLogOut   string
+	LogOutAnyway           string
+	LogOutAnywayHint       func(name string) string
+	StaySignedIn           string
+	LogOutSetPasswordTitle string
+
+	// Channels.
+	Channels             string
+	LatestChannel        string
+	AllChannels          string
+	NoChannels           string
+	CreatedAt            func(when string) string
+	CreateTitle          string
+	ChannelName          string
+	ChannelNameHint      func(max int) string
+	Create               string
+	ChannelCreated       func(name string) string
+	ChannelNameEmpty     string
+	ChannelNameTooLong   func(max int) string
+	ChannelNameForbidden string
+	ChannelExists        func(name string) string
+	MissingChannelTitle  string
+	MissingChannel       func(name string) string
+	CreateMissing        func(name string) string
+	ToChannels           string
+
+	// Messages.
+	NowInChannel    func(name string) string
+	Messages        func(channel string) string // the name of the list
+	TimesIn         func(zone string) string    // stands where no script makes times local
+	NoMessages      string
+	EarlierMessages string
+	NewerMessages   string
+	NewestMessages  string // leads from earlier ones back to the live page
+	NewMessages     string // some have come while the viewer read further up
+	Message         func(channel string) string
+	Send            string
+	SendKeys        string // the keys that send, on the button
+	SendKeysEnter   string // the same when Enter sends
+	SendHint        string
+	EnterSends      string // the switch
+	Delete          string
+	MessageDeleted  string
+	MessageEmpty    string
+	MessageTooLong  func(length, max string) string
+	KeyInvalid      string
+	Disconnected    string // the live updates have stopped for now
+
+	// Failures, as pages and as flash messages.
+	BadRequest       Failure // 400
+	SignInFirst      Failure // 401
+	NotYours         Failure // 403: somebody else's message
+	CrossOrigin      Failure // 403: from a page of another site
+	NotFound         Failure // 404
+	MethodNotAllowed Failure // 405
+	Timeout          Failure // 408 and 504
+	TooLarge         Failure // 413
+	TooManyPosts     Failure // 429
+	TooManySignIns   Failure // 429
+	ServerError      Failure // 500
+	Unavailable      Failure // 503
+	Kept             string  // names the text that could not be taken
+	BackHome         string  // leads from a failure to the start
+}

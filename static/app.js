@@ -1,0 +1,235 @@
+// What script adds to pages that work without it: a dialog for signing in,
+// keys that send, rows that come by themselves, and times of the viewer's zone.
+(() => {
+	'use strict';
+
+	const $ = id => document.getElementById(id);
+	const WINDOW = 100; // rows that a fresh page shows
+	const NEAR = 100; // pixels from the end within which the view follows
+	const RUN = 5 * 60 * 1000; // longest pause within one author's run of rows
+
+	// Signing in: the form that stands in the page becomes a dialog.
+	const signIn = $('signin');
+	if (signIn) {
+		signIn.open = false;
+		$('enter').addEventListener('click', () => signIn.showModal());
+		if ('open' in signIn.dataset) signIn.showModal();
+	}
+
+	const list = $('messages');
+	if (!list) return;
+	const scroller = $('scroller');
+	const composer = $('composer');
+	const body = $('body');
+	const key = $('key');
+	const enterSends = $('enter-sends');
+	const toNewest = $('to-newest');
+	const rows = () => list.querySelectorAll('li[id]');
+
+	// The end of the list is where scrollTop is 0; further up it is negative.
+	const atEnd = () => scroller.scrollTop > -NEAR;
+	let follows = true;
+
+	// Times, days and runs. The server has set them for its own zone.
+	const lang = document.documentElement.lang;
+	const clock = new Intl.DateTimeFormat(lang, { hour: '2-digit', minute: '2-digit', hourCycle: 'h23' });
+	const full = new Intl.DateTimeFormat(lang, { dateStyle: 'full', timeStyle: 'medium' });
+	const dayName = new Intl.DateTimeFormat(lang, { weekday: 'long', year: 'numeric', month: 'long', day: 'numeric' });
+
+	const arrange = () => {
+		let before = null;
+		let day = '';
+		for (const item of [...list.children]) {
+			if (!item.id) {
+				item.remove();
+				continue;
+			}
+			const time = item.querySelector('time');
+			const at = new Date(time.dateTime);
+			if (!time.dataset.local) {
+				time.dataset.local = time.textContent = clock.format(at);
+				time.title = full.format(at);
+			}
+			const isNewDay = at.toDateString() !== day;
+			if (isNewDay) {
+				day = at.toDateString();
+				const line = document.createElement('li');
+				const name = document.createElement('time');
+				const pad = n => String(n).padStart(2, '0');
+				line.className = 'day';
+				name.dateTime = `${at.getFullYear()}-${pad(at.getMonth() + 1)}-${pad(at.getDate())}`;
+				name.textContent = dayName.format(at);
+				line.append(name);
+				item.before(line);
+			}
+			const same = !isNewDay && before && before.author === item.dataset.author && at - before.at < RUN;
+			item.classList.toggle('same', !!same);
+			if (!item.classList.length) item.removeAttribute('class');
+			before = { author: item.dataset.author, at };
+		}
+	};
+
+	// A list that follows the newest keeps as many rows as a fresh page has.
+	const trim = () => {
+		const all = rows();
+		const extra = all.length - WINDOW;
+		if (extra <= 0) return;
+		for (const row of [...all].slice(0, extra)) row.remove();
+		offerEarlier();
+	};
+	const offerEarlier = () => {
+		const link = document.querySelector('#earlier a');
+		const first = rows()[0];
+		if (!link || !first) return;
+		link.hidden = false;
+		link.search = '?before=' + first.id.slice(2);
+		link.setAttribute('hx-get', link.getAttribute('href'));
+	};
+
+	const observer = new MutationObserver(changes => settle(changes));
+	const observe = () => observer.observe(list, { childList: true });
+	const settle = changes => {
+		const added = changes.flatMap(c => [...c.addedNodes]).filter(n => n.id);
+		const last = rows()[rows().length - 1];
+		const isNews = added.includes(last);
+		observer.disconnect();
+		if (isNews && follows) trim();
+		arrange();
+		observe();
+		if (follows) scroller.scrollTop = 0;
+		else if (isNews) toNewest.hidden = false;
+	};
+	arrange();
+	observe();
+
+	scroller.addEventListener('scroll', () => {
+		follows = atEnd();
+		if (follows) toNewest.hidden = true;
+	}, { passive: true });
+	toNewest.addEventListener('click', () => {
+		scroller.scrollTop = 0;
+		follows = true;
+		toNewest.hidden = true;
+		body.focus();
+	});
+
+	// A row that comes both by post and by push is taken once, and never an
+	// older state of it over a newer one: a screen reader would read it again.
+	document.addEventListener('htmx:before:swap', event => {
+		for (const task of event.detail.tasks) {
+			for (const row of task.fragment?.querySelectorAll('li[data-revision]') || []) {
+				const have = $(row.id);
+				if (have && +have.dataset.revision >= +row.dataset.revision && task.swapSpec.style === 'upsert') row.remove();
+			}
+		}
+	});
+
+	// Earlier rows are read when somebody goes to them, not when they come.
+	document.addEventListener('htmx:before:request', event => {
+		if (!event.target.closest('#earlier')) return;
+		scroller.setAttribute('aria-live', 'off');
+		setTimeout(() => scroller.removeAttribute('aria-live'), 2000);
+	});
+
+	// The live connection asks for what comes after the last revision it was
+	// told of, whatever has become of the connection before.
+	let live = $('live');
+	document.addEventListener('htmx:ws:after:message:incoming', event => {
+		const { connection, message } = event.detail;
+		const revisions = String(message.data).matchAll(/data-revision="(\d+)"/g);
+		const url = new URL(connection.url);
+		const after = Math.max(url.searchParams.get('after'), ...[...revisions].map(m => +m[1]));
+		url.searchParams.set('after', after);
+		connection.url = url.href;
+		live.setAttribute('hx-ws:connect', url.pathname + url.search);
+	});
+	document.addEventListener('htmx:ws:close', event => {
+		// 4401: the session is over, 4404: the channel is. The page knows how
+		// to say so; what is typed stays until it is sent or given up.
+		if (event.detail.code >= 4000 && !body.value) location.reload();
+	});
+	// A page that comes back from the browser's memory has a closed socket.
+	addEventListener('pageshow', event => {
+		if (!event.persisted || !live) return;
+		const fresh = live.cloneNode();
+		fresh.removeAttribute('data-htmx-powered');
+		live.replaceWith(fresh);
+		live = fresh;
+		htmx.process(fresh);
+	});
+
+	// Deleting a row must not throw the keyboard back to the top of the page.
+	list.addEventListener('click', event => {
+		if (event.target.closest('.delete')) scroller.focus({ preventScroll: true });
+	});
+
+	// The composer.
+	const newKey = () => Array.from(crypto.getRandomValues(new Uint8Array(16)), b => b.toString(36).padStart(2, '0')).join('');
+	let sent = null; // the text under way, or whose fate is unknown
+
+	const grow = () => {
+		if (CSS.supports('field-sizing', 'content')) return;
+		body.style.height = 'auto';
+		body.style.height = body.scrollHeight + 'px';
+	};
+	body.addEventListener('input', () => {
+		grow();
+		if (sent === null) return;
+		// Another text is another post, even if that one has come through.
+		if (!composer.matches('.htmx-request')) {
+			key.value = newKey();
+			sent = null;
+		}
+	});
+	const send = () => {
+		if (body.value.trim()) composer.requestSubmit();
+	};
+	body.addEventListener('keydown', event => {
+		// 229: an input method is composing; its Enter is not ours.
+		if (event.key !== 'Enter' || event.isComposing || event.keyCode === 229) return;
+		if (event.ctrlKey || event.metaKey || (enterSends.checked ? !event.shiftKey : event.shiftKey)) {
+			event.preventDefault();
+			send();
+		}
+	});
+	composer.addEventListener('submit', event => {
+		if (body.value.trim()) return;
+		event.preventDefault();
+		event.stopImmediatePropagation();
+		body.focus();
+	}, true);
+
+	composer.addEventListener('htmx:config:request', event => {
+		sent = event.detail.ctx.request.body.get('body');
+	});
+	composer.addEventListener('htmx:after:request', event => {
+		const { status } = event.detail.ctx.response;
+		if (status >= 400) {
+			if (status === 422) body.setAttribute('aria-invalid', 'true');
+			return;
+		}
+		// What was typed while the post was under way is the next message.
+		const typed = body.value.replace(/\r\n?/g, '\n');
+		const posted = sent.replace(/\r\n?/g, '\n');
+		body.value = typed.startsWith(posted) ? typed.slice(posted.length) : typed;
+		body.removeAttribute('aria-invalid');
+		$('composer-error').textContent = '';
+		key.value = newKey();
+		sent = null;
+		grow();
+		body.focus();
+		follows = true;
+		scroller.scrollTop = 0;
+	});
+
+	// Whether Enter sends is this browser's habit. Storage may be forbidden.
+	const remember = value => {
+		try {
+			if (value === undefined) return localStorage.getItem('enter-sends') === '1';
+			localStorage.setItem('enter-sends', value ? '1' : '0');
+		} catch { /* it stays as it is for this page */ }
+		return false;
+	};
+	enterSends.checked = remember();
+	enterSends.addEventListener('change', () => remember(enterSends.checked));
+})();

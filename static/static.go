@@ -1,0 +1,208 @@
+// Package static holds the files that pages load: the style sheet, the
+// scripts and the pictures, embedded and addressed by what is in them.
+package static
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"embed"
+	"encoding/hex"
+	"fmt"
+	"io/fs"
+	"net/http"
+	"path"
+	"strings"
+
+	"github.com/klauspost/compress/gzip"
+)
+
+//go:embed app.css app.js *.svg vendor/*.js
+var files embed.FS
+
+// Prefix is what the path of every asset begins with.
+const Prefix = "/static/"
+
+// types are the content types of the kinds of files that we have.
+var types = map[string]string{
+	".css": "text/css; charset=utf-8",
+	".js":  "text/javascript; charset=utf-8",
+	".svg": "image/svg+xml; charset=utf-8",
+}
+
+// Assets is the embedded files, ready to be served. It does not change once
+// made.
+type Assets struct {
+	urls   map[string]string // by file name
+	served map[string]asset  // by the last segments of the path
+}
+
+// asset is one file under one name.
+type asset struct {
+	contentType  string
+	cacheControl string
+	plain        body
+	gzip         body // empty where compression gains nothing
+}
+
+// body is the bytes of one encoding of a file.
+type body struct {
+	bytes []byte
+	etag  string
+}
+
+// New reads the embedded files, hashes and compresses them. Every file is
+// served under its hashed name, for ever, and under its plain name, to be
+// asked for again each time: that one is for what names a file without
+// knowing its hash, such as a style sheet.
+func New() (*Assets, error) {
+	a := &Assets{urls: map[string]string{}, served: map[string]asset{}}
+	err := fs.WalkDir(files, ".", func(name string, entry fs.DirEntry, err error) error {
+		if err != nil || entry.IsDir() {
+			return err
+		}
+		plain, err := files.ReadFile(name)
+		if err != nil {
+			return err
+		}
+		return a.add(name, plain)
+	})
+	if err != nil {
+		return nil, fmt.Errorf("static: %w", err)
+	}
+	return a, nil
+}
+
+func (a *Assets) add(name string, plain []byte) error {
+	extension := path.Ext(name)
+	contentType, ok := types[extension]
+	if !ok {
+		return fmt.Errorf("%s: no content type for %q", name, extension)
+	}
+	packed, err := compress(plain)
+	if err != nil {
+		return fmt.Errorf("%s: %w", name, err)
+	}
+	sum := sha256.Sum256(plain)
+	hash := hex.EncodeToString(sum[:])
+
+	f := asset{
+		contentType:  contentType,
+		cacheControl: "no-cache",
+		plain:        body{bytes: plain, etag: `"` + hash[:32] + `"`},
+	}
+	if len(packed) < len(plain) {
+		f.gzip = body{bytes: packed, etag: `"` + hash[:32] + `-gzip"`}
+	}
+	a.served[name] = f
+
+	f.cacheControl = "public, max-age=31536000, immutable"
+	hashed := strings.TrimSuffix(name, extension) + "." + hash[:8] + extension
+	a.served[hashed] = f
+	a.urls[name] = Prefix + hashed
+	return nil
+}
+
+func compress(plain []byte) ([]byte, error) {
+	var packed bytes.Buffer
+	w, err := gzip.NewWriterLevel(&packed, gzip.BestCompression)
+	if err != nil {
+		return nil, err
+	}
+	if _, err := w.Write(plain); err != nil {
+		return nil, err
+	}
+	if err := w.Close(); err != nil {
+		return nil, err
+	}
+	return packed.Bytes(), nil
+}
+
+// URL returns the path of a file, such as "/static/app.3f2a9c1b.css" for
+// "app.css". It panics for a file that there is not: the names are written in
+// templates, and a wrong one shows in the first test that renders it.
+func (a *Assets) URL(name string) string {
+	u, ok := a.urls[name]
+	if !ok {
+		panic("static: no file " + name)
+	}
+	return u
+}
+
+// ServeHTTP answers requests for assets, by paths that URL returned. A path
+// without Prefix, such as /favicon.svg, means the file of that plain name.
+func (a *Assets) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	name := strings.TrimPrefix(r.URL.Path, "/")
+	if rest, ok := strings.CutPrefix(r.URL.Path, Prefix); ok {
+		name = rest
+	}
+	f, ok := a.served[name]
+	if !ok {
+		http.NotFound(w, r)
+		return
+	}
+	if r.Method != http.MethodGet && r.Method != http.MethodHead {
+		w.Header().Set("Allow", "GET, HEAD")
+		http.Error(w, http.StatusText(http.StatusMethodNotAllowed), http.StatusMethodNotAllowed)
+		return
+	}
+	h := w.Header()
+	h.Set("Content-Type", f.contentType)
+	h.Set("Cache-Control", f.cacheControl)
+	h.Set("X-Content-Type-Options", "nosniff")
+	b := f.plain
+	if f.gzip.bytes != nil {
+		h.Add("Vary", "Accept-Encoding")
+		if acceptsGzip(r.Header.Values("Accept-Encoding")) {
+			b = f.gzip
+			h.Set("Content-Encoding", "gzip")
+		}
+	}
+	h.Set("ETag", b.etag)
+	if matches(r.Header.Values("If-None-Match"), b.etag) {
+		h.Del("Content-Encoding")
+		w.WriteHeader(http.StatusNotModified)
+		return
+	}
+	h.Set("Content-Length", fmt.Sprint(len(b.bytes)))
+	if r.Method == http.MethodGet {
+		_, _ = w.Write(b.bytes) // the client is gone: nobody to tell
+	}
+}
+
+// matches reports whether an If-None-Match header names the tag.
+func matches(header []string, etag string) bool {
+	for _, line := range header {
+		for tag := range strings.SplitSeq(line, ",") {
+			tag = strings.TrimPrefix(strings.TrimSpace(tag), "W/")
+			if tag == etag || tag == "*" {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// acceptsGzip reports whether an Accept-Encoding header lets us answer with
+// gzip: it names gzip, or anything, and not with a weight of zero.
+func acceptsGzip(header []string) bool {
+	any := false
+	for _, line := range header {
+		for item := range strings.SplitSeq(line, ",") {
+			coding, weight, _ := strings.Cut(item, ";")
+			ok := !isZero(weight)
+			switch strings.ToLower(strings.TrimSpace(coding)) {
+			case "gzip", "x-gzip":
+				return ok
+			case "*":
+				any = ok
+			}
+		}
+	}
+	return any
+}
+
+// isZero reports whether a weight such as "q=0.0" is zero.
+func isZero(weight string) bool {
+	value, ok := strings.CutPrefix(strings.ToLower(strings.TrimSpace(weight)), "q=")
+	return ok && strings.Trim(value, "0.") == ""
+}

@@ -1,0 +1,181 @@
+package static
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/hex"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+
+	"github.com/klauspost/compress/gzip"
+)
+
+func assets(t *testing.T) *Assets {
+	t.Helper()
+	a, err := New()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return a
+}
+
+// get asks for a path with headers given as name, value, name, value ...
+func get(a *Assets, method, path string, header ...string) *http.Response {
+	r := httptest.NewRequest(method, path, nil)
+	for i := 0; i < len(header); i += 2 {
+		r.Header.Add(header[i], header[i+1])
+	}
+	w := httptest.NewRecorder()
+	a.ServeHTTP(w, r)
+	return w.Result()
+}
+
+func content(t *testing.T, r *http.Response) []byte {
+	t.Helper()
+	b, err := io.ReadAll(r.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b
+}
+
+// What we did not write is what its makers published.
+func TestVendoredFilesArePinned(t *testing.T) {
+	for name, want := range map[string]string{
+		"vendor/htmx-4.0.1.min.js":      "a0abb04f2f45a1f89d1d4844023245537e5e6014c87b144553e0607b4cc32130",
+		"vendor/hx-ws-4.0.1.min.js":     "a7c11e4eca05417d6299bb40aaacca01572e44605389fc4d5ef12be408a4d03b",
+		"vendor/hx-upsert-4.0.1.min.js": "9e516c6608f765b568559a4caed3c3121eff2702fb7ce012f21775639d2699c3",
+	} {
+		b, err := files.ReadFile(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		sum := sha256.Sum256(b)
+		if got := hex.EncodeToString(sum[:]); got != want {
+			t.Errorf("%s has changed: sha256 %s, want %s", name, got, want)
+		}
+	}
+}
+
+func TestHashedNameIsImmutable(t *testing.T) {
+	a := assets(t)
+	u := a.URL("app.css")
+	if !strings.HasPrefix(u, "/static/app.") || !strings.HasSuffix(u, ".css") || u == "/static/app.css" {
+		t.Fatalf("URL: %s", u)
+	}
+	r := get(a, "GET", u)
+	if r.StatusCode != http.StatusOK {
+		t.Fatalf("status %d", r.StatusCode)
+	}
+	for name, want := range map[string]string{
+		"Content-Type":           "text/css; charset=utf-8",
+		"Cache-Control":          "public, max-age=31536000, immutable",
+		"Vary":                   "Accept-Encoding",
+		"Content-Encoding":       "",
+		"X-Content-Type-Options": "nosniff",
+	} {
+		if got := r.Header.Get(name); got != want {
+			t.Errorf("%s: %q, want %q", name, got, want)
+		}
+	}
+	want, _ := files.ReadFile("app.css")
+	if !bytes.Equal(content(t, r), want) {
+		t.Error("the bytes are not those of the file")
+	}
+}
+
+func TestPlainNameIsRevalidated(t *testing.T) {
+	a := assets(t)
+	for _, path := range []string{"/favicon.svg", "/static/favicon.svg"} {
+		r := get(a, "GET", path)
+		if r.StatusCode != http.StatusOK || r.Header.Get("Cache-Control") != "no-cache" {
+			t.Errorf("%s: %d, Cache-Control %q", path, r.StatusCode, r.Header.Get("Cache-Control"))
+		}
+		if got := r.Header.Get("Content-Type"); got != "image/svg+xml; charset=utf-8" {
+			t.Errorf("%s: Content-Type %q", path, got)
+		}
+	}
+}
+
+func TestGzip(t *testing.T) {
+	a := assets(t)
+	u := a.URL("app.css")
+	plain := get(a, "GET", u)
+	packed := get(a, "GET", u, "Accept-Encoding", "br, gzip;q=0.8")
+	if packed.Header.Get("Content-Encoding") != "gzip" {
+		t.Fatal("not compressed")
+	}
+	if packed.Header.Get("Etag") == plain.Header.Get("Etag") {
+		t.Error("two encodings share an ETag")
+	}
+	z, err := gzip.NewReader(packed.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, err := io.ReadAll(z)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !bytes.Equal(got, content(t, plain)) {
+		t.Error("the compressed bytes are others")
+	}
+}
+
+func TestAcceptsGzip(t *testing.T) {
+	for header, want := range map[string]bool{
+		"":                 false,
+		"gzip":             true,
+		"GZIP":             true,
+		"deflate, gzip":    true,
+		"br":               false,
+		"*":                true,
+		"gzip;q=0":         false,
+		"gzip; q=0.000":    false,
+		"gzip;q=0.001":     true,
+		"gzip;q=0, *":      false,
+		"*;q=0":            false,
+		"identity, *;q=.5": true,
+	} {
+		if got := acceptsGzip([]string{header}); got != want {
+			t.Errorf("acceptsGzip(%q) = %t", header, got)
+		}
+	}
+}
+
+func TestNotModified(t *testing.T) {
+	a := assets(t)
+	u := a.URL("app.css")
+	for _, encoding := range []string{"", "gzip"} {
+		etag := get(a, "GET", u, "Accept-Encoding", encoding).Header.Get("Etag")
+		for _, condition := range []string{etag, "W/" + etag, `"other", ` + etag, "*"} {
+			r := get(a, "GET", u, "Accept-Encoding", encoding, "If-None-Match", condition)
+			if r.StatusCode != http.StatusNotModified || len(content(t, r)) != 0 || r.Header.Get("Etag") != etag {
+				t.Errorf("If-None-Match %s: %d", condition, r.StatusCode)
+			}
+		}
+		if r := get(a, "GET", u, "Accept-Encoding", encoding, "If-None-Match", `"other"`); r.StatusCode != http.StatusOK {
+			t.Errorf("another ETag: %d", r.StatusCode)
+		}
+	}
+}
+
+func TestHeadUnknownAndMethods(t *testing.T) {
+	a := assets(t)
+	u := a.URL("app.css")
+	want := get(a, "GET", u)
+	head := get(a, "HEAD", u)
+	if head.StatusCode != http.StatusOK || len(content(t, head)) != 0 || head.Header.Get("Content-Length") != want.Header.Get("Content-Length") {
+		t.Errorf("HEAD: %d, Content-Length %q", head.StatusCode, head.Header.Get("Content-Length"))
+	}
+	for _, path := range []string{"/static/", "/static/none.css", "/static/app.00000000.css", "/static/../static.go", "/static/vendor/LICENSE-htmx"} {
+		if r := get(a, "GET", path); r.StatusCode != http.StatusNotFound {
+			t.Errorf("%s: %d", path, r.StatusCode)
+		}
+	}
+	if r := get(a, "POST", u); r.StatusCode != http.StatusMethodNotAllowed || r.Header.Get("Allow") != "GET, HEAD" {
+		t.Errorf("POST: %d", r.StatusCode)
+	}
+}

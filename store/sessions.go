@@ -1,0 +1,77 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"time"
+
+	"github.com/alexedwards/scs/v2"
+)
+
+// Sessions keeps scs sessions. A session that has ended is kept as ended till
+// it would have expired, so that a request which was under way during the
+// log-out cannot write it back.
+type Sessions struct {
+	store *Store
+}
+
+var _ scs.CtxStore = Sessions{}
+
+// Sessions returns the sessions of this store.
+func (s *Store) Sessions() Sessions { return Sessions{store: s} }
+
+// FindCtx implements scs.CtxStore.
+func (s Sessions) FindCtx(ctx context.Context, token string) (data []byte, found bool, err error) {
+	err = s.store.readers.QueryRowContext(ctx, `
+		SELECT data FROM sessions WHERE token = $1 AND ended = 0 AND expires_at > $2`,
+		token, time.Now().UnixMicro()).Scan(&data)
+	if errors.Is(err, sql.ErrNoRows) {
+		return nil, false, nil
+	}
+	return data, err == nil, err
+}
+
+// CommitCtx implements scs.CtxStore.
+func (s Sessions) CommitCtx(ctx context.Context, token string, data []byte, expiry time.Time) error {
+	return s.store.write(ctx, func(ctx context.Context, t *tx) error {
+		_, err := t.ExecContext(ctx, `
+			INSERT INTO sessions (token, data, ended, expires_at) VALUES ($1, $2, 0, $3)
+			ON CONFLICT (token) DO UPDATE SET data = excluded.data, expires_at = excluded.expires_at
+			WHERE sessions.ended = 0`,
+			token, data, expiry.UnixMicro())
+		return err
+	})
+}
+
+// DeleteCtx implements scs.CtxStore.
+func (s Sessions) DeleteCtx(ctx context.Context, token string) error {
+	return s.store.write(ctx, func(ctx context.Context, t *tx) error {
+		_, err := t.ExecContext(ctx, `UPDATE sessions SET ended = 1, data = x'' WHERE token = $1`, token)
+		return err
+	})
+}
+
+// Find implements scs.Store, which scs asks of every store and never uses
+// where there is a CtxStore.
+func (s Sessions) Find(token string) ([]byte, bool, error) {
+	return s.FindCtx(context.Background(), token)
+}
+
+// Commit implements scs.Store.
+func (s Sessions) Commit(token string, data []byte, expiry time.Time) error {
+	return s.CommitCtx(context.Background(), token, data, expiry)
+}
+
+// Delete implements scs.Store.
+func (s Sessions) Delete(token string) error {
+	return s.DeleteCtx(context.Background(), token)
+}
+
+// DeleteExpired forgets the sessions that expired before now.
+func (s Sessions) DeleteExpired(ctx context.Context, now time.Time) error {
+	return s.store.write(ctx, func(ctx context.Context, t *tx) error {
+		_, err := t.ExecContext(ctx, `DELETE FROM sessions WHERE expires_at <= $1`, now.UnixMicro())
+		return err
+	})
+}

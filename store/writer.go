@@ -1,0 +1,188 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+)
+
+// maxBatch is how many writes share one commit at most. It bounds how long
+// the first of them waits for the last.
+const maxBatch = 256
+
+// ErrClosed says that the store takes no more writes.
+var ErrClosed = errors.New("the store is closed")
+
+// tx is the transaction that a write runs in, and what it has changed.
+type tx struct {
+	*sql.Tx
+	changes []Message
+}
+
+// changed notes a change for the listener.
+func (t *tx) changed(m Message) { t.changes = append(t.changes, m) }
+
+// writer owns the only writing connection. Writes that arrive while one
+// commit waits for the disk share the next: the price of durability is paid
+// once for all of them.
+type writer struct {
+	db       *sql.DB
+	listener Listener
+	queue    chan *write
+	closing  chan struct{} // closed to refuse further writes
+	done     chan struct{} // closed when the last commit is over
+}
+
+type write struct {
+	ctx context.Context
+	do  func(ctx context.Context, t *tx) error
+	err chan error // has room for one, so that the writer never waits
+}
+
+func startWriter(db *sql.DB) *writer {
+	w := &writer{
+		db:       db,
+		listener: func([]Message) {},
+		queue:    make(chan *write, maxBatch),
+		closing:  make(chan struct{}),
+		done:     make(chan struct{}),
+	}
+	go w.run()
+	return w
+}
+
+// write runs do in a transaction that it shares with others and returns when
+// that is committed. An error of do undoes what do did, and nothing else. Once
+// begun, a write is finished whatever becomes of ctx, for its caller could not
+// know whether it took place.
+func (s *Store) write(ctx context.Context, do func(ctx context.Context, t *tx) error) error {
+	w := s.writer
+	job := &write{ctx: ctx, do: do, err: make(chan error, 1)}
+	select {
+	case <-w.closing:
+		return ErrClosed
+	default:
+	}
+	select {
+	case w.queue <- job:
+	case <-w.closing:
+		return ErrClosed
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	select {
+	case err := <-job.err:
+		return err
+	case <-w.done:
+		// The writer has ended; it may have answered on its way out.
+		select {
+		case err := <-job.err:
+			return err
+		default:
+			return ErrClosed
+		}
+	}
+}
+
+func (w *writer) run() {
+	defer close(w.done)
+	for {
+		select {
+		case job := <-w.queue:
+			w.commit(w.batch(job))
+		case <-w.closing:
+			for {
+				select {
+				case job := <-w.queue:
+					w.commit(w.batch(job))
+				default:
+					return
+				}
+			}
+		}
+	}
+}
+
+// batch returns the first write and those that wait behind it.
+func (w *writer) batch(first *write) []*write {
+	jobs := []*write{first}
+	for len(jobs) < maxBatch {
+		select {
+		case job := <-w.queue:
+			jobs = append(jobs, job)
+		default:
+			return jobs
+		}
+	}
+	return jobs
+}
+
+// commit runs the writes in one transaction, tells the listener and answers.
+func (w *writer) commit(jobs []*write) {
+	errs := make([]error, len(jobs))
+	changes, err := w.transact(jobs, errs)
+	if err == nil && len(changes) > 0 {
+		w.listener(changes)
+	}
+	for i, job := range jobs {
+		if errs[i] == nil {
+			errs[i] = err
+		}
+		job.err <- errs[i]
+	}
+}
+
+// transact fills in errs, one for each write, and returns an error that
+// concerns them all: then nothing is written.
+func (w *writer) transact(jobs []*write, errs []error) ([]Message, error) {
+	// Not the context of one write: the others must not depend on it.
+	ctx := context.Background()
+	begun, err := w.db.BeginTx(ctx, nil)
+	if err != nil {
+		return nil, fmt.Errorf("beginning a transaction: %w", err)
+	}
+	t := &tx{Tx: begun}
+	for i, job := range jobs {
+		if errs[i] = job.ctx.Err(); errs[i] != nil {
+			continue
+		}
+		if err := w.attempt(ctx, t, job, &errs[i]); err != nil {
+			return nil, errors.Join(err, t.Rollback())
+		}
+	}
+	if err := t.Commit(); err != nil {
+		return nil, errors.Join(fmt.Errorf("committing: %w", err), ignoreDone(t.Rollback()))
+	}
+	return t.changes, nil
+}
+
+// attempt runs one write, and undoes it alone where it fails.
+func (w *writer) attempt(ctx context.Context, t *tx, job *write, failure *error) error {
+	if _, err := t.ExecContext(ctx, `SAVEPOINT write`); err != nil {
+		return fmt.Errorf("beginning a write: %w", err)
+	}
+	changes := len(t.changes)
+	end := `RELEASE write`
+	if *failure = job.do(ctx, t); *failure != nil {
+		t.changes = t.changes[:changes]
+		end = `ROLLBACK TO write; RELEASE write`
+	}
+	if _, err := t.ExecContext(ctx, end); err != nil {
+		return fmt.Errorf("ending a write: %w", errors.Join(err, *failure))
+	}
+	return nil
+}
+
+func ignoreDone(err error) error {
+	if errors.Is(err, sql.ErrTxDone) {
+		return nil
+	}
+	return err
+}
+
+func (w *writer) close() error {
+	close(w.closing)
+	<-w.done
+	return w.db.Close()
+}
