@@ -202,15 +202,11 @@ func stateless(folder string, decl *ast.GenDecl, spec *ast.ValueSpec, i int) boo
 	if i >= len(spec.Values) {
 		return false
 	}
+	if sentinel, ok := strings.CutPrefix(strings.ToLower(name[:1])+name[1:], "err"); ok && ast.IsExported(sentinel) {
+		return true // an error to compare with, whatever its type
+	}
 	call, ok := spec.Values[i].(*ast.CallExpr)
-	if !ok {
-		return false
-	}
-	function := callee(call.Fun)
-	if strings.HasPrefix(name, "err") || strings.HasPrefix(name, "Err") {
-		return function == "errors.New" || function == "fmt.Errorf"
-	}
-	return !ast.IsExported(name) && slices.Contains(constants, function)
+	return ok && !ast.IsExported(name) && slices.Contains(constants, callee(call.Fun))
 }
 
 // callee returns "package.Function" of what is called, whether or not its
@@ -255,6 +251,8 @@ func TestLayersCanFail(t *testing.T) {
 		{"one of two", "store/a.go", `package store; var _, n = 1, 2`, "package-level variable n"},
 		{"an error that is not one", "store/a.go", `package store; var errs []error`, "package-level variable errs"},
 		{"an error", "store/a.go", `package store; import "errors"; var ErrTaken = errors.New("taken")`, ""},
+		{"an error of our own", "handlers/a.go", `package handlers; var errGone = &failure{410}`, ""},
+		{"a list of errors", "handlers/a.go", `package handlers; var errors = []error{}`, "package-level variable errors"},
 		{"an assertion", "store/a.go", `package store; import "io"; var _ io.Closer = (*Store)(nil)`, ""},
 		{"embedded files", "static/a.go", "package static\nimport \"embed\"\n//go:embed *.css\nvar files embed.FS", ""},
 		{"files not embedded", "static/a.go", "package static\nimport \"embed\"\nvar files embed.FS", "package-level variable files"},

@@ -8,12 +8,10 @@ import (
 	"hubbub/locale"
 )
 
-// The limits that forms tell people about. The handlers hold to them.
+// How long a password is, in characters. Forms say so and handlers hold to it.
 const (
-	MaxName        = 32
-	MaxChannelName = 64
-	MinPassword    = 8
-	MaxPassword    = 128
+	MinPassword = 8
+	MaxPassword = 128
 )
 
 // field is one field of a form.
@@ -49,7 +47,7 @@ func (p *Page) asset(name string) string { return p.Base + p.Assets.URL(name) }
 func localesBut(current *locale.Locale) []*locale.Locale {
 	var others []*locale.Locale
 	for _, l := range locale.All() {
-		if l != current {
+		if l.Lang != current.Lang {
 			others = append(others, l)
 		}
 	}

@@ -29,7 +29,7 @@ func TestMessageRow(t *testing.T) {
 		`<b class="` + avatarClass(m.AuthorName) + `" data-i="B"><bdi>&lt;b&gt;&#34;Ann&#34;</bdi></b> ` +
 		`<time id="t-12345" datetime="2026-11-22T22:24:05Z" title="+08:00">06:24</time>` +
 		`<p dir="auto">Forty characters of body, give or take &lt;</p>` +
-		`<button form="delete" formaction="/chat/channels/a%2Fb%20c/messages/12345/delete" aria-labelledby="w-delete t-12345" class="delete"></button></li>`
+		`<button form="delete" formaction="/chat/channels/a%2Fb%20c/messages/12345/delete" aria-labelledby="w-delete t-12345" class="delete">×</button></li>`
 	if got != want {
 		t.Errorf("got:\n%s\nwant:\n%s", got, want)
 	}
@@ -44,7 +44,8 @@ func TestMessageRowIsSmall(t *testing.T) {
 }
 
 func TestGone(t *testing.T) {
-	if got, want := render(t, Gone(7)), `<hx-partial hx-target="#m-7" hx-swap="delete"></hx-partial>`; got != want {
+	want := `<hx-partial hx-target="#m-7" hx-swap="delete" data-revision="9"></hx-partial>`
+	if got := render(t, Gone(7, 9)); got != want {
 		t.Errorf("got %s, want %s", got, want)
 	}
 }

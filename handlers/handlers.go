@@ -145,5 +145,11 @@ func localPath(next string) string {
 	if err != nil || u.IsAbs() || u.Host != "" || u.User != nil || strings.Contains(u.Path, "//") {
 		return ""
 	}
+	// A path that climbs could leave the one that we are mounted under.
+	for segment := range strings.SplitSeq(u.EscapedPath(), "/") {
+		if name, err := url.PathUnescape(segment); err != nil || name == "." || name == ".." {
+			return ""
+		}
+	}
 	return u.RequestURI()
 }

@@ -32,8 +32,12 @@ const (
 	sendTimeout = 10 * time.Second
 )
 
-// errSessionOver ends a live connection whose session has ended.
-var errSessionOver = errors.New("the session is over")
+// What ends a live connection: its session has ended, or the browser has sent
+// something.
+var (
+	errSessionOver = errors.New("the session is over")
+	errSpoke       = errors.New("the browser has sent something")
+)
 
 // live pushes what changes in a channel after a revision. It takes no
 // commands, so that there is one path for rights, limits and errors: a browser
@@ -89,9 +93,11 @@ func (h *Handlers) live(w http.ResponseWriter, r *http.Request, p *components.Pa
 
 	// The request's own context ends with the handler; this one with the
 	// connection, or with the session's last minute.
-	ctx, cancel := context.WithDeadline(conn.CloseRead(r.Context()), h.sessions.Deadline(r.Context()))
+	ctx, cancel := context.WithDeadline(listen(r.Context(), conn), h.sessions.Deadline(r.Context()))
 	defer cancel()
 	switch err := push(ctx, conn, subscriber); {
+	case errors.Is(context.Cause(ctx), errSpoke):
+		return closed(conn, websocket.StatusPolicyViolation, "unexpected data")
 	case errors.Is(err, hub.ErrRestart):
 		return closed(conn, websocket.StatusServiceRestart, "restart")
 	case errors.Is(err, hub.ErrSlow):
@@ -100,6 +106,21 @@ func (h *Handlers) live(w http.ResponseWriter, r *http.Request, p *components.Pa
 		return closed(conn, closeSignedOut, "signed out")
 	}
 	return nil
+}
+
+// listen returns a context that ends with the connection, because of errSpoke
+// where the browser has sent something. conn.CloseRead would then hold on to
+// the connection for 15 seconds, more than a stop may take.
+func listen(ctx context.Context, conn *websocket.Conn) context.Context {
+	listening, end := context.WithCancelCause(ctx)
+	go func() {
+		_, _, err := conn.Reader(ctx)
+		if err == nil {
+			err = errSpoke
+		}
+		end(err)
+	}()
+	return listening
 }
 
 // push sends what the subscriber is told, all that waits as one message.

@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/netip"
+	"path"
 	"runtime/debug"
 	"strings"
 	"time"
@@ -49,12 +50,21 @@ func (h *Handlers) mounted(next http.Handler) http.Handler {
 	}
 	stripped := http.StripPrefix(h.base, next)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		switch path := r.URL.EscapedPath(); {
-		case strings.HasPrefix(path, h.base+"/"):
+		asked := r.URL.EscapedPath()
+		if clean := path.Clean(asked); len(clean) > 1 && clean != strings.TrimSuffix(asked, "/") {
+			// The mux would lead to the clean path without the base.
+			if r.URL.RawQuery != "" {
+				clean += "?" + r.URL.RawQuery
+			}
+			http.Redirect(w, r, clean, http.StatusTemporaryRedirect)
+			return
+		}
+		switch {
+		case strings.HasPrefix(asked, h.base+"/"):
 			stripped.ServeHTTP(w, r)
-		case path == "/healthz" || path == "/readyz":
+		case asked == "/healthz" || asked == "/readyz":
 			next.ServeHTTP(w, r) // a monitor asks the node, not through the proxy
-		case path == "/" || path == h.base:
+		case asked == "/" || asked == h.base:
 			http.Redirect(w, r, h.base+"/", http.StatusSeeOther)
 		default:
 			http.NotFound(w, r)
@@ -73,9 +83,9 @@ func (h *Handlers) sameOrigin(next http.Handler) http.Handler {
 		}
 	}
 	protection.SetDenyHandler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		h.sessions.LoadAndSave(h.serve(func(http.ResponseWriter, *http.Request, *components.Page) error {
+		withoutWait(h.sessions.LoadAndSave(h.serve(func(http.ResponseWriter, *http.Request, *components.Page) error {
 			return errCrossOrigin
-		})).ServeHTTP(w, r)
+		}))).ServeHTTP(w, r)
 	}))
 	return protection.Handler(next)
 }

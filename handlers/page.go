@@ -44,7 +44,7 @@ func (h *Handlers) newPage(r *http.Request) (*components.Page, error) {
 	if r.Method == http.MethodGet {
 		p.Here = r.URL.RequestURI()
 	}
-	viewer, err := h.viewer(r)
+	viewer, err := h.viewer(r.Context())
 	if err != nil {
 		return p, err
 	}
@@ -197,22 +197,26 @@ func (h *Handlers) takeFlash(w http.ResponseWriter, r *http.Request, l *locale.L
 func (h *Handlers) sessionOver(ctx context.Context) (bool, error) {
 	// A bare context: Load believes one that holds a session already.
 	fresh, err := h.sessions.Load(context.Background(), h.sessions.Token(ctx))
-	return err != nil || h.sessions.GetInt64(fresh, sessionUser) == 0, err
+	if err != nil {
+		return true, err
+	}
+	viewer, err := h.viewer(fresh)
+	return viewer == nil, err
 }
 
-// viewer returns the user whose session a request carries, nil for nobody.
-func (h *Handlers) viewer(r *http.Request) (*store.User, error) {
-	id := h.sessions.GetInt64(r.Context(), sessionUser)
+// viewer returns the user of the session in ctx, nil for nobody.
+func (h *Handlers) viewer(ctx context.Context) (*store.User, error) {
+	id := h.sessions.GetInt64(ctx, sessionUser)
 	if id == 0 {
 		return nil, nil
 	}
-	user, err := h.Store.User(r.Context(), id)
+	user, err := h.Store.User(ctx, id)
 	switch {
 	case errors.Is(err, store.ErrNotFound):
 		return nil, nil
 	case err != nil:
 		return nil, err
-	case user.Epoch != h.sessions.GetInt64(r.Context(), sessionEpoch):
+	case user.Epoch != h.sessions.GetInt64(ctx, sessionEpoch):
 		return nil, nil // a change of the password has ended it
 	}
 	return &user, nil

@@ -283,14 +283,21 @@ func (h *Hub) missed(after int64) ([]byte, bool) {
 	return h.frame(h.log[at:]), true
 }
 
-// frame returns one frame for many changes. Where rows have gone it repeats
-// the window, for older rows have moved up into it.
+// frame returns one frame for many changes. It leaves out what a later one has
+// undone: what is deleted is sent to nobody any more. Where rows have gone it
+// repeats the window, for older rows have moved up into it.
 func (h *Hub) frame(changes []Change) []byte {
-	var frames [][]byte
+	latest := make(map[int64]int64, len(changes))
 	gone := false
 	for _, c := range changes {
-		frames = append(frames, c.Frame)
+		latest[c.ID] = c.Revision
 		gone = gone || c.Gone
+	}
+	var frames [][]byte
+	for _, c := range changes {
+		if c.Revision == latest[c.ID] {
+			frames = append(frames, c.Frame)
+		}
 	}
 	if gone {
 		for _, row := range h.shown().Rows {
@@ -356,10 +363,7 @@ func (h *Hub) hear(revision int64) {
 }
 
 func (h *Hub) add(first []byte) *Subscriber {
-	s := newSubscriber(h)
-	if len(first) > 0 {
-		s.push(first)
-	}
+	s := newSubscriber(h, first)
 	h.subscribers[s] = struct{}{}
 	return s
 }

@@ -6,8 +6,8 @@ import (
 	"sync"
 )
 
-// MaxQueued is how many bytes may wait for one subscriber. It is room for the
-// whole window at the longest messages' size, and more is given up: the
+// MaxQueued is how many bytes of news may wait for one subscriber. It is room
+// for the whole window at the longest messages' size, and more is given up: the
 // browser comes back and catches up.
 const MaxQueued = 4 << 20
 
@@ -27,8 +27,14 @@ type Subscriber struct {
 	reason error
 }
 
-func newSubscriber(h *Hub) *Subscriber {
-	return &Subscriber{hub: h, wake: make(chan struct{}, 1)}
+// newSubscriber returns a subscriber with what it has missed in its queue,
+// which is not held against it however long it is.
+func newSubscriber(h *Hub, missed []byte) *Subscriber {
+	s := &Subscriber{hub: h, wake: make(chan struct{}, 1)}
+	if len(missed) > 0 {
+		s.queue = [][]byte{missed}
+	}
+	return s
 }
 
 // Next waits until there is something to send and returns all of it: frames
@@ -67,10 +73,12 @@ func (s *Subscriber) take() ([][]byte, error) {
 
 func (s *Subscriber) push(frame []byte) {
 	s.mu.Lock()
-	s.queue = append(s.queue, frame)
-	s.queued += len(frame)
-	if s.queued > MaxQueued && s.reason == nil {
-		s.reason, s.queue = ErrSlow, nil
+	if s.reason == nil {
+		s.queue = append(s.queue, frame)
+		s.queued += len(frame)
+		if s.queued > MaxQueued {
+			s.reason, s.queue = ErrSlow, nil
+		}
 	}
 	s.mu.Unlock()
 	s.signal()

@@ -2,7 +2,9 @@
 package locale
 
 import (
+	"slices"
 	"strconv"
+	"sync"
 	"time"
 
 	"golang.org/x/text/language"
@@ -18,36 +20,44 @@ type Locale struct {
 	Words
 }
 
-// All returns every language that Hubbub speaks, the default one first.
-func All() []*Locale { return []*Locale{&english, &simplifiedChinese} }
+// catalog is every language that we speak, and who is served by which.
+type catalog struct {
+	locales []*Locale // the default one first
+	matcher language.Matcher
+}
 
-// matcher knows which of our languages serves the speaker of another one.
-var matcher = func() language.Matcher {
+var load = sync.OnceValue(func() catalog {
+	c := catalog{locales: []*Locale{english(), simplifiedChinese()}}
 	var tags []language.Tag
-	for _, l := range All() {
+	for _, l := range c.locales {
 		tags = append(tags, l.Tag)
 	}
-	return language.NewMatcher(tags)
-}()
+	c.matcher = language.NewMatcher(tags)
+	return c
+})
+
+// All returns every language that Hubbub speaks, the default one first.
+func All() []*Locale { return slices.Clone(load().locales) }
 
 // Match returns the language to speak with someone. The choice that they made
 // wins when it names one of ours; else what their browser's Accept-Language
 // header asks for; else English.
 func Match(choice, acceptLanguage string) *Locale {
-	for _, l := range All() {
+	c := load()
+	for _, l := range c.locales {
 		if l.Lang == choice {
 			return l
 		}
 	}
 	wanted, _, err := language.ParseAcceptLanguage(acceptLanguage)
 	if err != nil {
-		return &english
+		return c.locales[0]
 	}
-	_, index, confidence := matcher.Match(wanted...)
+	_, index, confidence := c.matcher.Match(wanted...)
 	if confidence == language.No {
-		return &english
+		return c.locales[0]
 	}
-	return All()[index]
+	return c.locales[index]
 }
 
 // Number writes a whole number with its digits in groups of three.

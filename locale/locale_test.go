@@ -4,6 +4,8 @@ import (
 	"reflect"
 	"testing"
 	"time"
+
+	"golang.org/x/text/language"
 )
 
 // Every word is there in every language.
@@ -16,7 +18,7 @@ func TestComplete(t *testing.T) {
 func complete(t *testing.T, name string, v reflect.Value) {
 	t.Helper()
 	switch {
-	case v.Type() == reflect.TypeOf(english.Tag):
+	case v.Type() == reflect.TypeFor[language.Tag]():
 	case v.Kind() == reflect.Struct:
 		for i := range v.NumField() {
 			complete(t, name+"."+v.Type().Field(i).Name, v.Field(i))
@@ -67,8 +69,8 @@ func TestDatesAndNumbers(t *testing.T) {
 		l                     *Locale
 		date, day, at, number string
 	}{
-		{&english, "22 November 2026", "Sunday, 22 November 2026", "22 November 2026, 09:05", "4,000"},
-		{&simplifiedChinese, "2026年11月22日", "2026年11月22日 星期日", "2026年11月22日 09:05", "4,000"},
+		{english(), "22 November 2026", "Sunday, 22 November 2026", "22 November 2026, 09:05", "4,000"},
+		{simplifiedChinese(), "2026年11月22日", "2026年11月22日 星期日", "2026年11月22日 09:05", "4,000"},
 	} {
 		for _, s := range [][2]string{
 			{c.l.Date(at), c.date}, {c.l.Day(at), c.day}, {c.l.DateTime(at), c.at}, {c.l.Number(4000), c.number},
@@ -79,8 +81,15 @@ func TestDatesAndNumbers(t *testing.T) {
 		}
 	}
 	for n, want := range map[int]string{0: "0", 999: "999", -999: "-999", 1000: "1,000", -123456: "-123,456", 1234567: "1,234,567"} {
-		if got := english.Number(n); got != want {
+		if got := english().Number(n); got != want {
 			t.Errorf("Number(%d) = %q, want %q", n, got, want)
 		}
+	}
+}
+
+// Every request is matched.
+func BenchmarkMatch(b *testing.B) {
+	for b.Loop() {
+		Match("", "zh-CN,zh;q=0.9,en-GB;q=0.8,en;q=0.7")
 	}
 }

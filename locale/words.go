@@ -30,7 +30,7 @@ type Words struct {
 	Tagline           string
 	EnterDisplayName  string // opens the dialog
 	DisplayName       string
-	DisplayNameHint   string
+	DisplayNameHint   func(max int) string
 	HavePassword      string // opens the password field
 	Password          string
 	PasswordHint      func(min int) string

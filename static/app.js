@@ -127,6 +127,7 @@
 	// Earlier rows are read when somebody goes to them, not when they come.
 	document.addEventListener('htmx:before:request', event => {
 		if (!event.target.closest('#earlier')) return;
+		if (document.activeElement === event.target) scroller.focus({ preventScroll: true }); // the link goes
 		scroller.setAttribute('aria-live', 'off');
 		setTimeout(() => scroller.removeAttribute('aria-live'), 2000);
 	});
@@ -143,10 +144,12 @@
 		connection.url = url.href;
 		live.setAttribute('hx-ws:connect', url.pathname + url.search);
 	});
+	let leaving = false; // for another page, which logging out leads to
+	addEventListener('beforeunload', () => { leaving = true; });
 	document.addEventListener('htmx:ws:close', event => {
 		// 4401: the session is over, 4404: the channel is. The page knows how
 		// to say so; what is typed stays until it is sent or given up.
-		if (event.detail.code >= 4000 && !body.value) location.reload();
+		if (event.detail.code >= 4000 && !body.value && !leaving) location.reload();
 	});
 	// A page that comes back from the browser's memory has a closed socket.
 	addEventListener('pageshow', event => {

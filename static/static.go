@@ -22,13 +22,6 @@ var files embed.FS
 // Prefix is what the path of every asset begins with.
 const Prefix = "/static/"
 
-// types are the content types of the kinds of files that we have.
-var types = map[string]string{
-	".css": "text/css; charset=utf-8",
-	".js":  "text/javascript; charset=utf-8",
-	".svg": "image/svg+xml; charset=utf-8",
-}
-
 // Assets is the embedded files, ready to be served. It does not change once
 // made.
 type Assets struct {
@@ -74,8 +67,8 @@ func New() (*Assets, error) {
 
 func (a *Assets) add(name string, plain []byte) error {
 	extension := path.Ext(name)
-	contentType, ok := types[extension]
-	if !ok {
+	contentType := contentType(extension)
+	if contentType == "" {
 		return fmt.Errorf("%s: no content type for %q", name, extension)
 	}
 	packed, err := compress(plain)
@@ -100,6 +93,21 @@ func (a *Assets) add(name string, plain []byte) error {
 	a.served[hashed] = f
 	a.urls[name] = Prefix + hashed
 	return nil
+}
+
+// contentType returns the type of the files that we have with an extension, ""
+// for any other: what the system thinks of extensions does not count.
+func contentType(extension string) string {
+	switch extension {
+	case ".css":
+		return "text/css; charset=utf-8"
+	case ".js":
+		return "text/javascript; charset=utf-8"
+	case ".svg":
+		return "image/svg+xml; charset=utf-8"
+	default:
+		return ""
+	}
 }
 
 func compress(plain []byte) ([]byte, error) {
@@ -185,7 +193,7 @@ func matches(header []string, etag string) bool {
 // acceptsGzip reports whether an Accept-Encoding header lets us answer with
 // gzip: it names gzip, or anything, and not with a weight of zero.
 func acceptsGzip(header []string) bool {
-	any := false
+	others := false // what * says of those not named
 	for _, line := range header {
 		for item := range strings.SplitSeq(line, ",") {
 			coding, weight, _ := strings.Cut(item, ";")
@@ -194,11 +202,11 @@ func acceptsGzip(header []string) bool {
 			case "gzip", "x-gzip":
 				return ok
 			case "*":
-				any = ok
+				others = ok
 			}
 		}
 	}
-	return any
+	return others
 }
 
 // isZero reports whether a weight such as "q=0.0" is zero.

@@ -1,0 +1,79 @@
+package components
+
+import (
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"hubbub/locale"
+)
+
+func TestRows(t *testing.T) {
+	zone := time.FixedZone("", 8*3600)
+	p := &Page{Locale: locale.Match("en", ""), Zone: zone}
+	start := time.Date(2026, time.November, 22, 15, 50, 0, 0, time.UTC) // 23:50 there
+	var all []Row
+	for i, r := range []struct {
+		author int64
+		after  time.Duration // the start
+	}{
+		{1, 0},
+		{1, 4 * time.Minute},           // continues
+		{2, 4*time.Minute + 1},         // somebody else
+		{2, 9*time.Minute + 1},         // after too long a pause
+		{2, 10 * time.Minute},          // the next day
+		{2, 15*time.Minute - 1},        // continues
+		{1, 40*24*time.Hour + 9*60*60}, // long after
+	} {
+		all = append(all, Row{HTML: []byte("<li id=\"" + strconv.Itoa(i) + "\"></li>"), AuthorID: r.author, PostedAt: start.Add(r.after)})
+	}
+	got := render(t, rows(p, all))
+	want := strings.Join([]string{
+		`<li class="day"><time datetime="2026-11-22">Sunday, 22 November 2026</time></li>`,
+		`<li id="0"></li>`,
+		`<li class="same" id="1"></li>`,
+		`<li id="2"></li>`,
+		`<li id="3"></li>`,
+		`<li class="day"><time datetime="2026-11-23">Monday, 23 November 2026</time></li>`,
+		`<li id="4"></li>`,
+		`<li class="same" id="5"></li>`,
+		`<li class="day"><time datetime="2027-01-01">Friday, 1 January 2027</time></li>`,
+		`<li id="6"></li>`,
+	}, "")
+	if got != want {
+		t.Errorf("got:\n%s\nwant:\n%s", got, want)
+	}
+}
+
+func TestZoneName(t *testing.T) {
+	now := time.Date(2026, time.November, 22, 12, 0, 0, 0, time.UTC)
+	newYork, err := time.LoadLocation("America/New_York")
+	if err != nil {
+		t.Skip(err)
+	}
+	for want, zone := range map[string]*time.Location{
+		"UTC":                          time.UTC,
+		"UTC+05:30":                    time.FixedZone("", 5*3600+1800),
+		"America/New_York (UTC-05:00)": newYork,
+	} {
+		if got := zoneName(zone, now); got != want {
+			t.Errorf("got %q, want %q", got, want)
+		}
+	}
+}
+
+// A channel whose name has anything in it is one step below the list.
+func TestChannelPathIsOneSegment(t *testing.T) {
+	for name, want := range map[string]string{
+		"a/b":     "/channels/a%2Fb",
+		"a?b#c":   "/channels/a%3Fb%23c",
+		"产品":      "/channels/%E4%BA%A7%E5%93%81",
+		`"><b>`:   "/channels/%22%3E%3Cb%3E",
+		"50% off": "/channels/50%25%20off",
+	} {
+		if got := ChannelPath(name); got != want {
+			t.Errorf("ChannelPath(%q) = %s, want %s", name, got, want)
+		}
+	}
+}

@@ -1,0 +1,216 @@
+package hub
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"maps"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+)
+
+// ledger is a source for tests: the messages of channels, as lines of text. A
+// row is "+id revision text", a row gone "-id revision", and a window "=revision"
+// with its rows and "." after it.
+type ledger struct {
+	mu       sync.Mutex
+	channels map[int64]*record
+}
+
+type record struct {
+	revision int64
+	changes  map[int64]Change // the latest of each row
+	rows     []Row            // those that there are, oldest first
+}
+
+func newLedger() *ledger { return &ledger{channels: map[int64]*record{}} }
+
+// channel returns a channel's record. The caller holds the lock.
+func (l *ledger) channel(id int64) *record {
+	if l.channels[id] == nil {
+		l.channels[id] = &record{changes: map[int64]Change{}}
+	}
+	return l.channels[id]
+}
+
+// post adds a row.
+func (l *ledger) post(channelID int64, text string) Change {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	c := l.channel(channelID)
+	c.revision++
+	row := Row{ID: c.revision, Revision: c.revision, HTML: fmt.Appendf(nil, "+%d %d %s\n", c.revision, c.revision, text)}
+	c.rows = append(c.rows, row)
+	c.changes[row.ID] = Change{Revision: c.revision, ID: row.ID, Frame: row.HTML, Row: row}
+	return c.changes[row.ID]
+}
+
+// delete takes a row away.
+func (l *ledger) delete(channelID, id int64) Change {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	c := l.channel(channelID)
+	c.revision++
+	change := Change{Revision: c.revision, ID: id, Gone: true, Frame: fmt.Appendf(nil, "-%d %d\n", id, c.revision)}
+	c.changes[id] = change
+	c.rows = slices.DeleteFunc(slices.Clone(c.rows), func(r Row) bool { return r.ID == id })
+	return change
+}
+
+// ids returns the rows that there are.
+func (l *ledger) ids(channelID int64) []int64 {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	var ids []int64
+	for _, row := range l.channel(channelID).rows {
+		ids = append(ids, row.ID)
+	}
+	return ids
+}
+
+func (l *ledger) Newest(ctx context.Context, channelID int64, n int) (Window, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	c := l.channel(channelID)
+	newest := c.rows[max(0, len(c.rows)-n):]
+	return Window{Rows: slices.Clone(newest), Revision: c.revision, Older: len(newest) == n}, ctx.Err()
+}
+
+func (l *ledger) Changes(ctx context.Context, channelID, after int64, n int) ([]Change, int64, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	c := l.channel(channelID)
+	var changes []Change
+	for _, change := range c.changes {
+		if change.Revision > after {
+			changes = append(changes, change)
+		}
+	}
+	slices.SortFunc(changes, func(a, b Change) int { return int(a.Revision - b.Revision) })
+	return changes[:min(n, len(changes))], c.revision, ctx.Err()
+}
+
+func (l *ledger) Replace(w Window) []byte { return page(w, ".\n") }
+
+// page writes a window.
+func page(w Window, end string) []byte {
+	out := fmt.Appendf(nil, "=%d\n", w.Revision)
+	for _, row := range w.Rows {
+		out = append(out, row.HTML...)
+	}
+	return append(out, end...)
+}
+
+// replica is what a page holds that knows nothing but frames.
+type replica struct {
+	rows     map[int64]string
+	revision int64
+	replaced int // how often a frame took the place of all
+}
+
+// newReplica returns a page that shows a window.
+func newReplica(t *testing.T, w Window) *replica {
+	t.Helper()
+	r := &replica{rows: map[int64]string{}}
+	r.apply(t, page(w, ".\n"))
+	r.replaced = 0
+	return r
+}
+
+// apply does what a frame says and keeps the newest rows, as a page does.
+func (r *replica) apply(t *testing.T, frame []byte) {
+	t.Helper()
+	for line := range strings.Lines(string(frame)) {
+		var id, revision int64
+		switch line[0] {
+		case '+':
+			fmt.Sscanf(line, "+%d %d", &id, &revision)
+			r.rows[id] = line
+		case '-':
+			fmt.Sscanf(line, "-%d %d", &id, &revision)
+			delete(r.rows, id)
+		case '=':
+			fmt.Sscanf(line, "=%d", &revision)
+			clear(r.rows)
+			r.revision = 0
+			r.replaced++
+		case '.':
+		default:
+			t.Fatalf("a frame with %q", line)
+		}
+		r.revision = max(r.revision, revision)
+	}
+	ids := slices.Sorted(maps.Keys(r.rows))
+	for _, id := range ids[:max(0, len(ids)-WindowSize)] {
+		delete(r.rows, id)
+	}
+}
+
+// follow applies what waits for a subscriber, without waiting.
+func (r *replica) follow(t *testing.T, s *Subscriber) {
+	t.Helper()
+	frames, err := s.take()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, frame := range frames {
+		r.apply(t, frame)
+	}
+}
+
+// shows compares a page to a window.
+func (r *replica) shows(t *testing.T, about string, w Window) {
+	t.Helper()
+	got := fmt.Appendf(nil, "=%d\n", r.revision)
+	for _, id := range slices.Sorted(maps.Keys(r.rows)) {
+		got = append(got, r.rows[id]...)
+	}
+	if want := page(w, ""); !bytes.Equal(got, want) {
+		t.Errorf("%s: got\n%s\nwant\n%s", about, got, want)
+	}
+}
+
+func newTestRegistry(t testing.TB, source Source) *Registry {
+	r := NewRegistry(source, slog.New(slog.NewTextHandler(io.Discard, nil)))
+	t.Cleanup(r.Close)
+	return r
+}
+
+func window(t testing.TB, r *Registry, channelID int64) Window {
+	t.Helper()
+	w, err := r.Window(t.Context(), channelID)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return w
+}
+
+func subscribe(t testing.TB, r *Registry, channelID, after int64) *Subscriber {
+	t.Helper()
+	s, err := r.Subscribe(t.Context(), channelID, after)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+// endsWith waits for the end of a subscription.
+func endsWith(t testing.TB, s *Subscriber, want error) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	defer cancel()
+	for {
+		if _, err := s.Next(ctx); err != nil {
+			if !errors.Is(err, want) {
+				t.Errorf("it ended with %v, want %v", err, want)
+			}
+			return
+		}
+	}
+}

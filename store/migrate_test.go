@@ -1,0 +1,161 @@
+package store
+
+import (
+	"database/sql"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"reflect"
+	"strings"
+	"testing"
+)
+
+// TestMigrateFromEverySchema opens data of every earlier schema. For each
+// there is a small installation in testdata.
+func TestMigrateFromEverySchema(t *testing.T) {
+	t.Parallel()
+	files := must[[]string](t)(fs.Glob(migrations, "migrations/*.sql"))
+	for version := 1; version <= len(files); version++ {
+		t.Run(fmt.Sprint(version), func(t *testing.T) {
+			t.Parallel()
+			dir := t.TempDir()
+			db := must[*sql.DB](t)(openSQLite(filepath.Join(dir, "hubbub.db"), "immediate", 1))
+			must[sql.Result](t)(db.Exec(`CREATE TABLE schema (version INTEGER NOT NULL)`))
+			for i, file := range files[:version] {
+				check(t, migrateTo(t.Context(), db, i+1, file))
+			}
+			data := must[[]byte](t)(os.ReadFile(fmt.Sprintf("testdata/%04d.sql", version)))
+			must[sql.Result](t)(db.Exec(string(data)))
+			check(t, db.Close())
+
+			s := openStore(t, dir)
+			want := describe(t, s)
+			if want.channels != 2 || want.users != 2 || want.bodies != "hello|你好|" || want.revision != 4 {
+				t.Errorf("got %+v", want)
+			}
+			anna := must[User](t)(s.UserByName(t.Context(), userName(t, "Anna")))
+			general := must[Channel](t)(s.ChannelByName(t.Context(), channelName(t, "general")))
+			if m := must[Message](t)(s.Post(t.Context(), general, anna, "again", "key", noon)); m.ID != 1 {
+				t.Errorf("a key from before posts again: %+v", m)
+			}
+			if m := post(t, s, general, anna, "new"); m.ID != 5 {
+				t.Errorf("the next message: %+v", m)
+			}
+			for token, open := range map[string]bool{"open": true, "over": false} {
+				if _, found, err := s.Sessions().FindCtx(t.Context(), token); found != open || err != nil {
+					t.Errorf("session %s: %v, %v", token, found, err)
+				}
+			}
+		})
+	}
+}
+
+// TestReopen closes a store and finds everything again.
+func TestReopen(t *testing.T) {
+	t.Parallel()
+	dir := filepath.Join(t.TempDir(), "not", "there yet ?#%20")
+	s := openStore(t, dir)
+	c, u := newChannel(t, s, "general"), newUser(t, s, "Anna")
+	for i := range 30 {
+		post(t, s, c, u, fmt.Sprint("message ", i))
+	}
+	check(t, s.DeleteMessage(t.Context(), c.ID, 7, u.ID))
+	check(t, s.SetLastChannel(t.Context(), u.ID, c.ID))
+	before := describe(t, s)
+	check(t, s.Close())
+
+	s = openStore(t, dir)
+	if after := describe(t, s); !reflect.DeepEqual(after, before) {
+		t.Errorf("got %+v, want %+v", after, before)
+	}
+	if m := post(t, s, c, u, "next"); m.ID != 32 {
+		t.Errorf("the next message: %+v", m)
+	}
+	var verdict string
+	check(t, s.readers.QueryRow(`PRAGMA integrity_check`).Scan(&verdict))
+	if verdict != "ok" {
+		t.Error(verdict)
+	}
+}
+
+// TestNewerSchema keeps an old program away from a newer one's data.
+func TestNewerSchema(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	s := openStore(t, dir)
+	must[sql.Result](t)(s.writer.db.Exec(`INSERT INTO schema (version) VALUES (99)`))
+	check(t, s.Close())
+	s, err := Open(t.Context(), dir)
+	if err == nil {
+		closeStore(t, s)
+		t.Fatal("it was opened")
+	}
+	if !strings.Contains(err.Error(), "newer Hubbub") || !strings.Contains(err.Error(), "99") {
+		t.Errorf("got %q, want a sentence that says so", err)
+	}
+}
+
+// TestOpenSettings holds every connection to what durability rests on.
+func TestOpenSettings(t *testing.T) {
+	t.Parallel()
+	s := newStore(t)
+	for name, db := range map[string]*sql.DB{"writer": s.writer.db, "readers": s.readers} {
+		for pragma, want := range map[string]string{
+			"journal_mode": "wal", "synchronous": "2", "foreign_keys": "1", "secure_delete": "1", "busy_timeout": "10000",
+		} {
+			var got string
+			check(t, db.QueryRow(`PRAGMA `+pragma).Scan(&got))
+			if got != want {
+				t.Errorf("%s: %s is %s, want %s", name, pragma, got, want)
+			}
+		}
+	}
+}
+
+func TestOpenFails(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	check(t, os.WriteFile(filepath.Join(dir, "hubbub.db"), []byte(strings.Repeat("this is no database\n", 100)), 0o600))
+	if s, err := Open(t.Context(), dir); err == nil {
+		closeStore(t, s)
+		t.Error("a file that is no database was opened")
+	}
+	if s, err := Open(t.Context(), filepath.Join(dir, "hubbub.db")); err == nil {
+		closeStore(t, s)
+		t.Error("a folder that is a file was opened")
+	}
+}
+
+// contents is what a store holds, in short.
+type contents struct {
+	users, channels int
+	revision        int64
+	bodies          string
+	all             []any
+}
+
+func describe(t *testing.T, s *Store) contents {
+	t.Helper()
+	var c contents
+	for id := int64(1); ; id++ {
+		u, err := s.User(t.Context(), id)
+		if err != nil {
+			break
+		}
+		c.users++
+		c.all = append(c.all, u)
+	}
+	for _, channel := range must[[]Channel](t)(s.Channels(t.Context())) {
+		c.channels++
+		messages, revision, err := s.Newest(t.Context(), channel.ID, 1000)
+		check(t, err)
+		c.revision += revision
+		c.all = append(c.all, channel)
+		for _, m := range messages {
+			c.bodies += m.Body + "|"
+			c.all = append(c.all, m)
+		}
+	}
+	return c
+}
