@@ -38,7 +38,7 @@ type config struct {
 	certificate    *tls.Certificate
 	postRate       int            // a user's posts a minute; 0: no limit
 	loginRate      int            // an address's sign-ins a minute; 0: no limit
-	trustedProxies []netip.Prefix // whose X-Forwarded-For and -Proto are believed
+	trustedProxies []netip.Prefix // whose X-Forwarded-For is believed
 }
 
 // flags are the command line as it was written. Every flag but help and
@@ -54,7 +54,7 @@ type flags struct {
 	TLSKey         string `name:"tls-key" placeholder:"FILE" help:"Private key of the certificate, in PEM."`
 	PostRate       string `default:"120" placeholder:"N" help:"Messages that one user may post in a minute, 0 for any number."`
 	LoginRate      string `default:"60" placeholder:"N" help:"Sign-ins that one address may try in a minute, 0 for any number."`
-	TrustedProxies string `placeholder:"LIST" help:"IP addresses and CIDR ranges, separated by commas, of proxies whose X-Forwarded-For and X-Forwarded-Proto are believed."`
+	TrustedProxies string `placeholder:"LIST" help:"IP addresses and CIDR ranges, separated by commas, of proxies whose X-Forwarded-For is believed."`
 	Help           bool   `short:"h" help:"Show this help and stop."`
 	Version        bool   `help:"Show the version and stop."`
 }

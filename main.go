@@ -95,9 +95,11 @@ func serve(ctx context.Context, c config, listener net.Listener, h *handlers.Han
 	server := &http.Server{
 		Handler:           h.Routes(),
 		ReadHeaderTimeout: handlers.HeaderTimeout,
+		ReadTimeout:       handlers.ReadTimeout,
+		WriteTimeout:      handlers.WriteTimeout,
 		IdleTimeout:       2 * time.Minute,
 		MaxHeaderBytes:    handlers.MaxHeaderBytes,
-		ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelDebug),
+		ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelWarn),
 	}
 	if c.certificate != nil {
 		server.TLSConfig = &tls.Config{Certificates: []tls.Certificate{*c.certificate}, MinVersion: tls.VersionTLS12}

@@ -3,10 +3,13 @@ package main
 import (
 	"bytes"
 	"context"
+	"errors"
 	"io"
+	"io/fs"
 	"net/http"
 	"net/http/cookiejar"
 	"net/url"
+	"os"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -136,6 +139,9 @@ func TestRun(t *testing.T) {
 	if response, err := client.Get(r.url + "/healthz"); err == nil {
 		response.Body.Close()
 		t.Error("it still answers")
+	}
+	if _, err := os.Stat(filepath.Join(data, "hubbub.db-wal")); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("the store was not closed: its log is there, %v", err)
 	}
 	if log := r.stderr.String(); !strings.Contains(log, "msg=stopping") || strings.Contains(log, "level=ERROR") {
 		t.Errorf("the log:\n%s", log)

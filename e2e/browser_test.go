@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -19,7 +20,10 @@ import (
 	"github.com/chromedp/cdproto/browser"
 	"github.com/chromedp/cdproto/cdp"
 	"github.com/chromedp/cdproto/emulation"
+	"github.com/chromedp/cdproto/fetch"
 	"github.com/chromedp/cdproto/log"
+	"github.com/chromedp/cdproto/network"
+	"github.com/chromedp/cdproto/page"
 	"github.com/chromedp/cdproto/runtime"
 	"github.com/chromedp/chromedp"
 )
@@ -68,6 +72,8 @@ func (b *sharedBrowser) start() error {
 		chromedp.Flag("disable-component-update", true),
 		chromedp.Flag("disable-quic", true),
 		chromedp.Flag("disable-sync", true),
+		// Without a screen there is no mouse, and pages would be laid out for touch.
+		chromedp.Flag("blink-settings", "primaryHoverType=2,availableHoverTypes=2,primaryPointerType=4,availablePointerTypes=4"),
 	)
 	var ctx context.Context
 	ctx, b.cancel = chromedp.NewExecAllocator(context.Background(), options...)
@@ -115,9 +121,22 @@ func findChromium() (string, error) {
 type person struct {
 	ctx      context.Context
 	noScript bool
+	media    []*emulation.MediaFeature
+	size     emulation.SetDeviceMetricsOverrideParams
+
 	mu       sync.Mutex
+	origins  []string // that the person's browser may ask for something
 	troubles []string // errors that the browser showed in its console
 	expected []string // parts of troubles that are meant to be
+	traffic  map[network.RequestID]*transfer
+	held     chan *fetch.EventRequestPaused // requests that wait for the test
+}
+
+// transfer is a request and what its answer took.
+type transfer struct {
+	method, url string
+	kind        network.ResourceType
+	bytes       float64 // over the wire, headers and body
 }
 
 // option sets up a person's browser before the first page.
@@ -166,9 +185,32 @@ func withMedia(name, value string) option {
 // dark prefers a dark page.
 func dark(s *settings) { withMedia("prefers-color-scheme", "dark")(s) }
 
+// inZone sets the browser's time zone.
+func inZone(name string) option {
+	return func(s *settings) {
+		s.steps = append(s.steps, command(emulation.SetTimezoneOverride, emulation.SetTimezoneOverrideParams{TimezoneID: name}))
+	}
+}
+
+// withoutPolicy makes the browser pass over the content security policy, so
+// that nothing but the pages themselves stands against what is planted.
+func withoutPolicy(s *settings) {
+	s.steps = append(s.steps, command(page.SetBypassCSP, page.SetBypassCSPParams{Enabled: true}))
+}
+
 // withWidth sets the viewport's width in CSS pixels.
 func withWidth(width int) option {
 	return func(s *settings) { s.size.Width = int64(width) }
+}
+
+// withScale sets how many pixels of the screen a CSS pixel has.
+func withScale(scale float64) option {
+	return func(s *settings) { s.size.DeviceScaleFactor = scale }
+}
+
+// withHeight sets the viewport's height in CSS pixels.
+func withHeight(height int) option {
+	return func(s *settings) { s.size.Height = int64(height) }
 }
 
 // withTouch makes it a phone: a touch screen and a mobile viewport.
@@ -191,7 +233,10 @@ func newPerson(t *testing.T, b *sharedBrowser, options ...option) *person {
 		o(&s)
 	}
 	ctx, _ := chromedp.NewContext(b.ctx, chromedp.WithNewBrowserContext()) // ended by the cleanup
-	p := &person{ctx: ctx, noScript: s.noScript}
+	p := &person{
+		ctx: ctx, noScript: s.noScript, media: s.media, size: s.size,
+		traffic: map[network.RequestID]*transfer{}, held: make(chan *fetch.EventRequestPaused, 10),
+	}
 	t.Cleanup(func() { p.close(t) })
 	if err := chromedp.Listen(ctx, p.hear); err != nil {
 		t.Fatalf("open a tab: %v", err)
@@ -208,6 +253,37 @@ func newPerson(t *testing.T, b *sharedBrowser, options ...option) *person {
 	return p
 }
 
+// visit opens a page. Whatever the person's browser asks for at an origin that
+// was not visited so fails the test.
+func (p *person) visit(t *testing.T, address string) {
+	t.Helper()
+	p.mu.Lock()
+	p.origins = append(p.origins, origin(address))
+	p.mu.Unlock()
+	p.do(t, chromedp.Navigate(address))
+}
+
+// origin returns the scheme, host and port of an address. That of a WebSocket
+// is that of the server that opens it.
+func origin(address string) string {
+	u, err := url.Parse(address)
+	if err != nil {
+		return address
+	}
+	return strings.Replace(u.Scheme, "ws", "http", 1) + "://" + u.Host
+}
+
+// asks notes a request of the browser, and returns what is wrong with it.
+func (p *person) asks(id network.RequestID, sent *transfer) string {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.traffic[id] = sent
+	if !slices.Contains(p.origins, origin(sent.url)) {
+		return "request to another origin: " + sent.method + " " + sent.url
+	}
+	return ""
+}
+
 // close closes the person's tab and reports what is wrong.
 func (p *person) close(t *testing.T) {
 	t.Helper()
@@ -216,7 +292,7 @@ func (p *person) close(t *testing.T) {
 		t.Errorf("the browser's console shows: %s", trouble)
 	}
 	if t.Failed() {
-		screenshot(t, p, "failed")
+		screenshot(t, p, filepath.Join(t.ArtifactDir(), "failed.png"))
 	}
 	if err := chromedp.Cancel(p.ctx); err != nil {
 		t.Errorf("close the tab: %v", err)
@@ -286,7 +362,25 @@ func (p *person) hear(event any) {
 			return
 		}
 		trouble = fmt.Sprintf("content security policy: %s forbids %s %s", csp.ViolatedDirective, csp.ContentSecurityPolicyViolationType, csp.BlockedURL)
-	default:
+	case *page.EventJavascriptDialogOpening:
+		trouble = "dialog: " + e.Message
+		go func() { // it holds the page up; not from here, which holds the tab up
+			_, _ = chromedp.Call(p.ctx, page.HandleJavaScriptDialog, page.HandleJavaScriptDialogParams{})
+		}()
+	case *network.EventRequestWillBeSent:
+		trouble = p.asks(e.RequestID, &transfer{method: e.Request.Method, url: e.Request.URL, kind: e.Type})
+	case *network.EventWebSocketCreated:
+		trouble = p.asks(e.RequestID, &transfer{method: "GET", url: e.URL, kind: network.ResourceTypeWebSocket})
+	case *network.EventLoadingFinished:
+		p.mu.Lock()
+		if sent := p.traffic[e.RequestID]; sent != nil {
+			sent.bytes = e.EncodedDataLength
+		}
+		p.mu.Unlock()
+	case *fetch.EventRequestPaused:
+		p.held <- e
+	}
+	if trouble == "" {
 		return
 	}
 	p.mu.Lock()
@@ -341,7 +435,7 @@ func (p *person) waitFor(t *testing.T, expression string) {
 func (p *person) page() string {
 	ctx, cancel := context.WithTimeout(p.ctx, 5*time.Second)
 	defer cancel()
-	s, err := chromedp.Run(ctx, chromedp.Evaluate[string](`location.href + "\n" + (document.body ? document.body.innerText : "no body").slice(0, 2000)`))
+	s, err := chromedp.Run(ctx, chromedp.Evaluate[string](`location.href + "\n" + (document.body ? document.body.innerText : "no body").replace(/\s+/g, " ").slice(0, 600)`))
 	if err != nil {
 		return fmt.Sprintf("the page cannot be read: %v", err)
 	}
@@ -353,9 +447,9 @@ var axeSource string
 
 // axe fails the test for everything in the person's page that axe-core finds
 // not accessible. The policy of the page does not bind what a test evaluates.
-func axe(t *testing.T, p *person) {
+func axe(t *testing.T, p *person, options string) {
 	t.Helper()
-	violations, err := p.violations()
+	violations, err := p.violations(options)
 	if err != nil {
 		t.Fatalf("axe: %v", err)
 	}
@@ -364,8 +458,14 @@ func axe(t *testing.T, p *person) {
 	}
 }
 
+// What axe-core is asked to look for.
+const (
+	everything = `{resultTypes: ["violations"]}`
+	contrast   = `{resultTypes: ["violations"], runOnly: ["color-contrast"]}`
+)
+
 // violations returns what axe-core finds in the page, a paragraph each.
-func (p *person) violations() (violations []string, err error) {
+func (p *person) violations(options string) (violations []string, err error) {
 	ctx, cancel := context.WithTimeout(p.ctx, actionLimit)
 	defer cancel()
 	if p.noScript {
@@ -380,8 +480,12 @@ func (p *person) violations() (violations []string, err error) {
 			}
 		}()
 	}
-	const run = `axe.run(document, {resultTypes: ["violations"]}).then(r => JSON.stringify({url: r.url, violations: r.violations}))`
-	if _, err := chromedp.Run(ctx, chromedp.Evaluate[chromedp.Void](axeSource)); err != nil {
+	run := `axe.run(document, ` + options + `).then(r => JSON.stringify({url: r.url, violations: r.violations}))`
+	loaded, err := chromedp.Run(ctx, chromedp.Evaluate[bool](`"axe" in window`))
+	if err == nil && !loaded {
+		_, err = chromedp.Run(ctx, chromedp.Evaluate[chromedp.Void](axeSource))
+	}
+	if err != nil {
 		return nil, fmt.Errorf("load: %w", err)
 	}
 	answer, err := chromedp.Run(ctx, chromedp.Evaluate[string](run, chromedp.EvalAwaitPromise))
@@ -409,22 +513,17 @@ func (p *person) violations() (violations []string, err error) {
 	return violations, nil
 }
 
-// screenshot saves what the tab shows as name.png: under docs when
-// HUBBUB_SCREENSHOTS=1, for the README; else with the test's artifacts.
-func screenshot(t *testing.T, p *person, name string) {
+// screenshot saves what the tab shows as a PNG file.
+func screenshot(t *testing.T, p *person, file string) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(p.ctx, actionLimit)
 	defer cancel()
 	image, err := chromedp.Run(ctx, chromedp.CaptureScreenshot())
 	if err != nil {
-		t.Errorf("take screenshot %s: %v", name, err)
+		t.Errorf("take screenshot %s: %v", file, err)
 		return
 	}
-	dir := t.ArtifactDir()
-	if os.Getenv("HUBBUB_SCREENSHOTS") == "1" && !t.Failed() {
-		dir = filepath.Join("..", "docs")
-	}
-	if err := os.WriteFile(filepath.Join(dir, name+".png"), image, 0o644); err != nil {
+	if err := os.WriteFile(file, image, 0o644); err != nil {
 		t.Errorf("save screenshot: %v", err)
 	}
 }

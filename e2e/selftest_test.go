@@ -4,11 +4,28 @@ import (
 	"fmt"
 	"net/http"
 	"net/http/httptest"
+	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
-
-	"github.com/chromedp/chromedp"
 )
+
+// TestServerComesBack shows that a killed server starts again on its port and
+// data, and that one asked to stop ends in good order.
+func TestServerComesBack(t *testing.T) {
+	t.Parallel()
+	s := startServer(t)
+	first := s.PID()
+	s.kill(t, syscall.SIGKILL)
+	s.restart(t)
+	if s.PID() == first {
+		t.Error("the same process answers")
+	}
+	s.kill(t, syscall.SIGTERM)
+	if strings.Count(s.Log(), s.URL) < 2 {
+		t.Errorf("the log does not name the address at each start:\n%s", s.Log())
+	}
+}
 
 // stub serves one page under a strict policy, and a script that is its own.
 func stub(t *testing.T, body, script string) string {
@@ -44,13 +61,15 @@ func TestBrowserHearsTrouble(t *testing.T) {
 		{"inline script", `<script>document.title = "x"</script>`, "", "content security policy: script-src"},
 		{"inline style", `<p style="color: red">x</p>`, "", "content security policy: style-src"},
 		{"eval", "", `try { eval("1") } catch {}`, "content security policy: script-src"},
+		{"dialog", "", `setTimeout(() => alert("seen"))`, "dialog: seen"},
+		{"foreign navigation", `<a id="away" href="http://127.0.0.1:1/">x</a>`, `document.getElementById("away").click()`, "request to another origin: GET http://127.0.0.1:1/"},
 		{"foreign fetch", "", `fetch("http://127.0.0.1:1/").catch(() => {})`, "content security policy: connect-src"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
 			url := stub(t, tt.body, tt.script)
 			p := newPerson(t, newBrowser(t))
-			p.do(t, chromedp.Navigate(url))
+			p.visit(t, url)
 			p.settle(t)
 			got := strings.Join(p.unexpected(), "\n")
 			if !strings.Contains(got, tt.want) {
@@ -81,13 +100,15 @@ func TestBrowserOptions(t *testing.T) {
 		{"calm", []option{withMedia("prefers-reduced-motion", "reduce")}, `matchMedia("(prefers-reduced-motion: reduce)").matches`, true},
 		{"width", []option{withWidth(320)}, `innerWidth === 320`, true},
 		{"touch", []option{withTouch}, `navigator.maxTouchPoints === 5`, true},
+		{"touch to styles", []option{withTouch}, `matchMedia("(hover: none) and (pointer: coarse)").matches`, true},
+		{"mouse to styles", nil, `matchMedia("(hover: hover) and (pointer: fine)").matches`, true},
 		{"in front", nil, `document.hasFocus() && document.visibilityState === "visible"`, true},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
 			url := stub(t, "", script)
 			p := newPerson(t, newBrowser(t), tt.options...)
-			p.do(t, chromedp.Navigate(url))
+			p.visit(t, url)
 			if got := ask[bool](t, p, tt.expression); got != tt.want {
 				t.Errorf("%s is %t", tt.expression, got)
 			}
@@ -100,8 +121,8 @@ func TestPeopleShareNothing(t *testing.T) {
 	t.Parallel()
 	url := stub(t, "", "")
 	one, two := newPerson(t, newBrowser(t)), newPerson(t, newBrowser(t))
-	one.do(t, chromedp.Navigate(url))
-	two.do(t, chromedp.Navigate(url))
+	one.visit(t, url)
+	two.visit(t, url)
 	if got := ask[string](t, one, `document.cookie = "name=one", document.cookie`); got != "name=one" {
 		t.Fatalf("got cookie %q", got)
 	}
@@ -119,17 +140,17 @@ func TestAxeFinds(t *testing.T) {
 			t.Parallel()
 			right, wrong := stub(t, "<p>Fine.</p>", ""), stub(t, `<img src="/icon">`, "")
 			p := newPerson(t, newBrowser(t), options...)
-			p.do(t, chromedp.Navigate(right))
-			axe(t, p)
-			p.do(t, chromedp.Navigate(wrong))
-			violations, err := p.violations()
+			p.visit(t, right)
+			axe(t, p, everything)
+			p.visit(t, wrong)
+			violations, err := p.violations(everything)
 			if err != nil {
 				t.Fatal(err)
 			}
 			if len(violations) != 1 || !strings.Contains(violations[0], "image-alt") {
 				t.Errorf("got %q, want one about image-alt", violations)
 			}
-			screenshot(t, p, "stub-"+strings.ReplaceAll(name, " ", "-"))
+			screenshot(t, p, filepath.Join(t.ArtifactDir(), "stub.png"))
 		})
 	}
 }

@@ -67,11 +67,8 @@ func (h *Handlers) fail(w http.ResponseWriter, r *http.Request, p *components.Pa
 		h.Log.ErrorContext(r.Context(), "a request failed", "method", r.Method, "path", r.URL.Path, "error", err)
 	}
 	words := f.words(p.Locale)
-	switch f {
-	case errManyPosts, errManyLogins:
+	if f.status == http.StatusTooManyRequests {
 		w.Header().Set("Retry-After", "10")
-	case errMethod:
-		w.Header().Set("Allow", "GET, HEAD")
 	}
 	if isHTMX(r) {
 		retarget(w, "#flash", "beforeend")

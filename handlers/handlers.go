@@ -117,7 +117,7 @@ func (h *Handlers) signedIn(next page) page {
 		if p.Viewer != nil {
 			return next(w, r, p)
 		}
-		if r.Method != http.MethodGet && r.Method != http.MethodHead {
+		if r.Method != http.MethodGet && r.Method != http.MethodHead || isHTMX(r) {
 			return errSignedOut
 		}
 		h.flash(w, flashNotLoggedIn, "")

@@ -12,8 +12,7 @@ func (h *Handlers) healthy(w http.ResponseWriter, _ *http.Request) {
 	plain(w, http.StatusOK, "ok\n")
 }
 
-// ready says whether the node can serve pages: its store answers and it is
-// not about to stop.
+// ready says whether the node can serve pages: its store answers.
 func (h *Handlers) ready(w http.ResponseWriter, r *http.Request) {
 	ctx, cancel := context.WithTimeout(r.Context(), 2*time.Second)
 	defer cancel()

@@ -1,6 +1,7 @@
 package handlers
 
 import (
+	"net/netip"
 	"strconv"
 	"sync"
 	"time"
@@ -48,6 +49,16 @@ func (l *limiter) sweep(now time.Time) {
 			delete(l.keys, key)
 		}
 	}
+}
+
+// addressKey is an address's key in a limiter. Who has one IPv6 address has all
+// of its /64.
+func addressKey(ip string) string {
+	addr, err := netip.ParseAddr(ip)
+	if err != nil || addr.Is4() {
+		return ip
+	}
+	return netip.PrefixFrom(addr, 64).Masked().String()
 }
 
 // viewerKey is the viewer's key in a limiter.

@@ -1,179 +1,161 @@
 package handlers
 
 import (
-	"bytes"
+	"cmp"
 	"context"
 	"errors"
+	"math/rand/v2"
 	"net/http"
 	"sync"
 	"time"
-
-	"github.com/coder/websocket"
 
 	"hubbub/components"
 	"hubbub/hub"
 	"hubbub/store"
 )
 
-// Close codes of our own, from the range that RFC 6455, 7.4.2 leaves to
-// applications. Browsers do not come back after them.
 const (
-	closeSignedOut websocket.StatusCode = 4401
-	closeNoChannel websocket.StatusCode = 4404
-)
-
-const (
-	// pingEvery is how long a connection is silent before it is tried. Proxies
+	// beatEvery is how long a connection is silent before it is tried. Proxies
 	// end those that are silent for a minute.
-	pingEvery = 25 * time.Second
+	beatEvery = 25 * time.Second
 
 	// sendTimeout is how long one write may take. A reader that takes longer
 	// is given up.
-	sendTimeout = 10 * time.Second
+	sendTimeout = 4 * time.Second
+
+	// restartSpread is the time over which live connections are closed when
+	// the node stops.
+	restartSpread = 1500 * time.Millisecond
 )
 
-// What ends a live connection: its session has ended, or the browser has sent
-// something.
+// Why a live connection is refused or ended.
 var (
 	errSessionOver = errors.New("the session is over")
+	errNoChannel   = errors.New("there is no such channel")
 	errSpoke       = errors.New("the browser has sent something")
+	errAnswered    = errors.New("the held answer has been given")
 )
 
-// live pushes what changes in a channel after a revision. It takes no
-// commands, so that there is one path for rights, limits and errors: a browser
-// that sends anything is closed with 1008.
+// transport is one of the ways to push frames to a browser: see transports.go.
+type transport interface {
+	// open starts the answer. The context that it returns ends with the
+	// connection. Where it fails it has answered.
+	open(ctx context.Context) (context.Context, error)
+
+	// send passes frames on, one by one and in their order.
+	send(ctx context.Context, frames [][]byte) error
+
+	// beat shows that the connection lives.
+	beat(ctx context.Context) error
+
+	// close ends the answer and tells the browser why, where it can.
+	close(reason error)
+}
+
+// live pushes what changes in a channel after a revision, by the best
+// transport that the request is for. It takes no commands, so that there is
+// one path for rights, limits and errors.
 func (h *Handlers) live(w http.ResponseWriter, r *http.Request, p *components.Page) error {
 	after, err := position(r.URL.Query(), "after")
 	if err != nil {
 		return err
 	}
-	channel, notFound := h.findChannel(r)
-	if notFound != nil && !errors.Is(notFound, store.ErrNotFound) {
-		return notFound
-	}
-
 	if !h.sockets.begin() {
 		return hub.ErrRestart
 	}
 	defer h.sockets.end()
 
 	// Subscribed before the handshake: what is posted meanwhile waits.
-	var subscriber *hub.Subscriber
-	if p.Viewer != nil && notFound == nil {
-		if subscriber, err = h.hubs.Subscribe(r.Context(), channel.ID, after); err != nil {
-			return err
-		}
+	subscriber, refusal := h.subscribe(r, p, after)
+	if subscriber != nil {
 		defer subscriber.Close(context.Canceled)
 	}
-	options := &websocket.AcceptOptions{CompressionMode: websocket.CompressionDisabled}
-	if h.BaseURL != nil {
-		options.OriginPatterns = []string{h.BaseURL.Host}
+	if refusal != nil && !errors.Is(refusal, errSessionOver) && !errors.Is(refusal, errNoChannel) {
+		return refusal
 	}
-	conn, err := websocket.Accept(w, r, options)
+	t := h.transport(w, r)
+	ctx, err := t.open(r.Context())
 	if err != nil {
-		return nil //nolint:nilerr // Accept has answered
+		return nil //nolint:nilerr // open has answered
 	}
-	defer conn.CloseNow() //nolint:errcheck // closed already, or not to be helped
-
-	// A refused handshake would be tried again for ever, so these are told
-	// through the open socket.
-	if p.Viewer == nil {
-		return closed(conn, closeSignedOut, "signed out")
-	}
-	if notFound != nil {
-		return closed(conn, closeNoChannel, "no such channel")
+	if refusal != nil {
+		t.close(refusal)
+		return nil
 	}
 
 	socket := h.sockets.add(p.Viewer.ID, h.sessions.Token(r.Context()), subscriber)
 	defer h.sockets.remove(socket)
-	if over, err := h.sessionOver(r.Context()); over || err != nil {
+	if over, err := h.sessionOver(r.Context()); over {
 		// It ended before anyone could have found this connection to close it.
-		return closed(conn, closeSignedOut, "signed out")
+		t.close(cmp.Or(err, errSessionOver))
+		return nil
 	}
-
-	// The request's own context ends with the handler; this one with the
-	// connection, or with the session's last minute.
-	ctx, cancel := context.WithDeadline(listen(r.Context(), conn), h.sessions.Deadline(r.Context()))
+	ctx, cancel := context.WithDeadlineCause(ctx, h.sessions.Deadline(r.Context()), errSessionOver)
 	defer cancel()
-	switch err := push(ctx, conn, subscriber); {
-	case errors.Is(context.Cause(ctx), errSpoke):
-		return closed(conn, websocket.StatusPolicyViolation, "unexpected data")
-	case errors.Is(err, hub.ErrRestart):
-		return closed(conn, websocket.StatusServiceRestart, "restart")
-	case errors.Is(err, hub.ErrSlow):
-		return closed(conn, websocket.StatusTryAgainLater, "too slow")
-	case errors.Is(err, errSessionOver), errors.Is(err, context.DeadlineExceeded) && ctx.Err() != nil:
-		return closed(conn, closeSignedOut, "signed out")
+	reason := push(ctx, t, subscriber)
+	if errors.Is(reason, hub.ErrRestart) {
+		disperse(ctx)
 	}
+	t.close(reason)
 	return nil
 }
 
-// listen returns a context that ends with the connection, because of errSpoke
-// where the browser has sent something. conn.CloseRead would then hold on to
-// the connection for 15 seconds, more than a stop may take.
-func listen(ctx context.Context, conn *websocket.Conn) context.Context {
-	listening, end := context.WithCancelCause(ctx)
-	go func() {
-		_, _, err := conn.Reader(ctx)
-		if err == nil {
-			err = errSpoke
-		}
-		end(err)
-	}()
-	return listening
+// disperse waits for up to restartSpread, so that the browsers of a node that
+// stops do not all come to the next in one instant.
+func disperse(ctx context.Context) {
+	select {
+	case <-time.After(rand.N(restartSpread)):
+	case <-ctx.Done():
+	}
 }
 
-// push sends what the subscriber is told, all that waits as one message.
-func push(ctx context.Context, conn *websocket.Conn, subscriber *hub.Subscriber) error {
+// subscribe returns the subscriber of a request, or errSessionOver or
+// errNoChannel, of which the browser is told through the open connection: a
+// refused handshake would be tried again for ever.
+func (h *Handlers) subscribe(r *http.Request, p *components.Page, after int64) (*hub.Subscriber, error) {
+	if p.Viewer == nil {
+		return nil, errSessionOver
+	}
+	channel, err := h.findChannel(r)
+	if errors.Is(err, store.ErrNotFound) {
+		return nil, errNoChannel
+	}
+	if err != nil {
+		return nil, err
+	}
+	return h.hubs.Subscribe(r.Context(), channel.ID, after)
+}
+
+// push sends what the subscriber is told until one of them ends, and returns
+// why.
+func push(ctx context.Context, t transport, subscriber *hub.Subscriber) error {
 	for {
 		frames, err := next(ctx, subscriber)
+		switch {
+		case err != nil:
+		case frames == nil:
+			err = t.beat(ctx)
+		default:
+			err = t.send(ctx, frames)
+		}
+		if ctx.Err() != nil {
+			return context.Cause(ctx)
+		}
 		if err != nil {
-			return err
-		}
-		if frames == nil {
-			if err := ping(ctx, conn); err != nil {
-				return err
-			}
-			continue
-		}
-		message := frames[0]
-		if len(frames) > 1 {
-			message = bytes.Join(frames, nil)
-		}
-		if err := send(ctx, conn, message); err != nil {
 			return err
 		}
 	}
 }
 
-// next returns what waits to be sent, or nothing when it is time for a ping.
+// next returns what waits to be sent, or nothing when it is time for a beat.
 func next(ctx context.Context, subscriber *hub.Subscriber) ([][]byte, error) {
-	waiting, cancel := context.WithTimeout(ctx, pingEvery)
+	waiting, cancel := context.WithTimeout(ctx, beatEvery)
 	defer cancel()
 	frames, err := subscriber.Next(waiting)
 	if errors.Is(err, context.DeadlineExceeded) && ctx.Err() == nil {
 		return nil, nil
 	}
 	return frames, err
-}
-
-func ping(ctx context.Context, conn *websocket.Conn) error {
-	ctx, cancel := context.WithTimeout(ctx, sendTimeout)
-	defer cancel()
-	return conn.Ping(ctx)
-}
-
-func send(ctx context.Context, conn *websocket.Conn, message []byte) error {
-	ctx, cancel := context.WithTimeout(ctx, sendTimeout)
-	defer cancel()
-	return conn.Write(ctx, websocket.MessageText, message)
-}
-
-// closed closes the connection. That the browser did not wait for it is no
-// error of ours.
-func closed(conn *websocket.Conn, code websocket.StatusCode, reason string) error {
-	_ = conn.Close(code, reason)
-	return nil
 }
 
 // sockets knows the live connections of each user, to end them with their

@@ -1,12 +1,14 @@
 package handlers
 
 import (
+	"bufio"
 	"context"
 	"errors"
 	"fmt"
 	"math/rand/v2"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"regexp"
 	"strings"
 	"sync"
@@ -267,6 +269,40 @@ func TestSessionOver(t *testing.T) {
 	anna.post("/logout", "confirm", "yes").leadsTo("/")
 	if !over(ctx) {
 		t.Error("a log-out has ended it")
+	}
+}
+
+// atHandshake does something when a connection is taken over.
+type atHandshake struct {
+	http.ResponseWriter
+	do func()
+}
+
+func (a atHandshake) Hijack() (net.Conn, *bufio.ReadWriter, error) {
+	a.do()
+	return http.NewResponseController(a.ResponseWriter).Hijack()
+}
+
+// TestLogOutDuringHandshake ends the session of a connection that is not yet
+// known, and by a change of the password as well.
+func TestLogOutDuringHandshake(t *testing.T) {
+	t.Parallel()
+	for _, end := range []func(*person){
+		func(p *person) { p.post("/logout").leadsTo("/") },
+		func(p *person) {
+			p.s.signIn(p.t, "Anna", "password 1").post("/user/password", "current", "password 1", "password", "password 2").leadsTo("/user")
+		},
+	} {
+		s := newServer(t)
+		anna := s.signIn(t, "Anna", "password 1")
+		routes := s.Config.Handler
+		front := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			routes.ServeHTTP(atHandshake{w, func() { end(anna) }}, r)
+		}))
+		defer front.Close()
+		behind := *s
+		behind.Server = front
+		(&person{t, &behind, anna.Client}).live("general", 0).ends(closeSignedOut)
 	}
 }
 

@@ -52,7 +52,7 @@ func (h *Handlers) post(w http.ResponseWriter, r *http.Request, p *components.Pa
 		})
 	}
 	if len(key) > maxKey {
-		key = ""
+		key = "" // the page that is answered with gets another
 		return refuse(http.StatusBadRequest, p.Locale.KeyInvalid)
 	}
 	body, err := store.Body(typed)

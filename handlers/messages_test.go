@@ -50,8 +50,8 @@ func TestPost(t *testing.T) {
 		}
 	}
 	p.post(path, "body", strings.Repeat("ä", 4000)).leadsTo("/channels/general")
-	p.post(path, "body", strings.Repeat("x", 200<<10)).is(http.StatusRequestEntityTooLarge).says("larger than Hubbub takes")
-	a := p.htmx(path, "body", strings.Repeat("x", 200<<10)).is(http.StatusRequestEntityTooLarge)
+	p.post(path, "body", strings.Repeat("x", 2<<20)).is(http.StatusRequestEntityTooLarge).says("larger than Hubbub takes")
+	a := p.htmx(path, "body", strings.Repeat("x", 2<<20)).is(http.StatusRequestEntityTooLarge)
 	if to := a.Header.Get("HX-Retarget"); to != "#flash" {
 		t.Errorf("htmx puts it into %q", to)
 	}
@@ -107,7 +107,7 @@ func TestDelete(t *testing.T) {
 	for _, missing := range []string{path + "/99/delete", path + "/x/delete", path + "/-1/delete", "/channels/other/messages/1/delete", "/channels/none/messages/1/delete"} {
 		anna.post(missing).is(http.StatusNotFound)
 	}
-	anna.get(path + "/1/delete").is(http.StatusNotFound)
+	anna.get(path + "/1/delete").is(http.StatusMethodNotAllowed)
 	before.shows(t, "after refused deletes", anna.page("general"))
 
 	anna.post(path + "/1/delete").leadsTo("/channels/general")

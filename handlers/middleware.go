@@ -1,13 +1,11 @@
 package handlers
 
 import (
-	"errors"
-	"fmt"
+	"context"
 	"log/slog"
 	"net/http"
 	"net/netip"
 	"path"
-	"runtime/debug"
 	"strings"
 	"time"
 
@@ -35,9 +33,6 @@ func (h *Handlers) secured(next http.Handler) http.Handler {
 		header.Set("Cross-Origin-Opener-Policy", "same-origin")
 		header.Set("Cross-Origin-Resource-Policy", "same-origin")
 		header.Set("Permissions-Policy", "camera=(), geolocation=(), microphone=()")
-		if h.Secure {
-			header.Set("Strict-Transport-Security", "max-age=31536000")
-		}
 		next.ServeHTTP(w, r)
 	})
 }
@@ -83,7 +78,7 @@ func (h *Handlers) sameOrigin(next http.Handler) http.Handler {
 		}
 	}
 	protection.SetDenyHandler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		withoutWait(h.sessions.LoadAndSave(h.serve(func(http.ResponseWriter, *http.Request, *components.Page) error {
+		bounded(h.sessions.LoadAndSave(h.serve(func(http.ResponseWriter, *http.Request, *components.Page) error {
 			return errCrossOrigin
 		}))).ServeHTTP(w, r)
 	}))
@@ -93,33 +88,14 @@ func (h *Handlers) sameOrigin(next http.Handler) http.Handler {
 // origin is the scheme and host of the base URL.
 func (h *Handlers) origin() string { return h.BaseURL.Scheme + "://" + h.BaseURL.Host }
 
-// withoutWait bounds the time and size of a request and its answer.
-func withoutWait(next http.Handler) http.Handler {
+// bounded refuses to read more than a form may have, and to work on it for
+// longer than a server waits to write.
+func bounded(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		now := time.Now()
-		control := http.NewResponseController(w)
-		// Not every connection has deadlines; those of net/http have.
-		_ = control.SetReadDeadline(now.Add(formTimeout))
-		_ = control.SetWriteDeadline(now.Add(formTimeout + pageTimeout))
+		ctx, cancel := context.WithTimeout(r.Context(), workTimeout)
+		defer cancel()
+		r = r.WithContext(ctx)
 		r.Body = http.MaxBytesReader(w, r.Body, maxFormBytes)
-		next.ServeHTTP(w, r)
-	})
-}
-
-// recovered answers for a panic, which concerns one request only.
-func (h *Handlers) recovered(next http.Handler) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		defer func() {
-			cause := recover()
-			if cause == nil {
-				return
-			}
-			if err, ok := cause.(error); ok && errors.Is(err, http.ErrAbortHandler) {
-				panic(cause)
-			}
-			h.Log.Error("panic", "cause", fmt.Sprint(cause), "stack", string(debug.Stack()))
-			http.Error(w, http.StatusText(http.StatusInternalServerError), http.StatusInternalServerError)
-		}()
 		next.ServeHTTP(w, r)
 	})
 }

@@ -4,8 +4,10 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"net/http"
 	"net/url"
+	"runtime/debug"
 
 	"github.com/a-h/templ"
 
@@ -23,12 +25,26 @@ func (h *Handlers) serve(answer page) http.Handler {
 			err = parseForm(r)
 		}
 		if err == nil {
-			err = answer(w, r, p)
+			err = attempt(answer, w, r, p)
 		}
 		if err != nil {
 			h.fail(w, r, p, err)
 		}
 	})
+}
+
+// attempt turns a panic, which concerns one request only, into an error.
+func attempt(answer page, w http.ResponseWriter, r *http.Request, p *components.Page) (err error) {
+	defer func() {
+		cause := recover()
+		if known, ok := cause.(error); ok && errors.Is(known, http.ErrAbortHandler) {
+			panic(cause)
+		}
+		if cause != nil {
+			err = fmt.Errorf("panic: %v\n%s", cause, debug.Stack())
+		}
+	}()
+	return answer(w, r, p)
 }
 
 // newPage returns what is known of every page. It is usable even with an

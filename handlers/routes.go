@@ -2,6 +2,7 @@ package handlers
 
 import (
 	"net/http"
+	"strings"
 	"time"
 
 	"github.com/klauspost/compress/gzhttp"
@@ -9,18 +10,22 @@ import (
 	"hubbub/components"
 )
 
-// Limits on what a request may bring. A message of the longest kind takes some
-// 48 KB where every character is percent-encoded.
+// Limits on what a request may bring. The longest message takes some 48 KB
+// where every character is percent-encoded; one that is too long should still
+// come through, to be given back.
 const (
 	MaxHeaderBytes = 32 << 10
-	maxFormBytes   = 128 << 10
+	maxFormBytes   = 1 << 20
 )
 
-// Times that a request may take.
+// Times that a server should grant: to a request's header, to all of it, and
+// to its answer. Live answers set their own.
 const (
 	HeaderTimeout = 10 * time.Second
-	formTimeout   = 30 * time.Second // reading a body
-	pageTimeout   = 30 * time.Second // writing an answer that is not live
+	ReadTimeout   = 30 * time.Second
+	WriteTimeout  = 60 * time.Second
+
+	workTimeout = 30 * time.Second // for a page
 )
 
 // page answers a request with the page that it belongs to. errors.go answers
@@ -52,24 +57,55 @@ func (h *Handlers) Routes() http.Handler {
 	on("POST /channels/{channel}/messages", h.signedIn(h.post))
 	on("POST /channels/{channel}/messages/{id}/delete", h.signedIn(h.deleteMessage))
 
-	on("/", h.unknown)
+	// A page that answered a form stands at the form's address. Asked for
+	// again, that leads to where the form is.
+	on("GET /login", h.lead("/"))
+	on("GET /language", h.lead("/"))
+	on("GET /user/password", h.lead("/user"))
+	on("GET /channels/{channel}/messages", h.leadToChannel)
+
+	on("/", func(w http.ResponseWriter, r *http.Request, _ *components.Page) error {
+		if methods := allowed(pages, r); methods != "" {
+			w.Header().Set("Allow", methods)
+			return errMethod
+		}
+		return errNoPage
+	})
 
 	// Pages are compressed and carry a session. What is below is neither.
 	root := http.NewServeMux()
-	root.Handle("/", gzhttp.GzipHandler(h.sessions.LoadAndSave(withoutWait(pages))))
+	root.Handle("/", gzhttp.GzipHandler(h.sessions.LoadAndSave(bounded(pages))))
 	root.Handle("GET /channels/{channel}/live", h.sessions.LoadAndSave(h.serve(h.live)))
 	root.Handle("GET /static/", h.Assets)
 	root.HandleFunc("GET /own/{stylesheet}", h.ownStyle)
 	root.HandleFunc("GET /healthz", h.healthy)
 	root.HandleFunc("GET /readyz", h.ready)
 
-	return h.logged(h.recovered(h.secured(h.mounted(h.sameOrigin(root)))))
+	return h.logged(h.secured(h.mounted(h.sameOrigin(root))))
 }
 
-// unknown answers for a path that is nothing of ours.
-func (h *Handlers) unknown(_ http.ResponseWriter, r *http.Request, _ *components.Page) error {
-	if r.Method != http.MethodGet && r.Method != http.MethodHead {
-		return errMethod
+// lead leads to another path of ours.
+func (h *Handlers) lead(path string) page {
+	return func(w http.ResponseWriter, r *http.Request, _ *components.Page) error {
+		h.redirect(w, r, path)
+		return nil
 	}
-	return errNoPage
+}
+
+func (h *Handlers) leadToChannel(w http.ResponseWriter, r *http.Request, _ *components.Page) error {
+	h.redirect(w, r, components.ChannelPath(r.PathValue("channel")))
+	return nil
+}
+
+// allowed returns the methods that a path of ours is for, "" where there is no
+// such path.
+func allowed(pages *http.ServeMux, r *http.Request) string {
+	var methods []string
+	for _, method := range []string{http.MethodGet, http.MethodHead, http.MethodPost} {
+		try := &http.Request{Method: method, Host: r.Host, URL: r.URL}
+		if _, pattern := pages.Handler(try); pattern != "" && pattern != "/" {
+			methods = append(methods, method)
+		}
+	}
+	return strings.Join(methods, ", ")
 }

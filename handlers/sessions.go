@@ -83,7 +83,7 @@ func (h *Handlers) logIn(w http.ResponseWriter, r *http.Request, p *components.P
 		h.redirect(w, r, "/")
 		return nil
 	}
-	if !h.logins.allow(h.clientIP(r)) {
+	if !h.logins.allow(addressKey(h.clientIP(r))) {
 		return errManyLogins
 	}
 	view := components.SignInView{
@@ -177,6 +177,10 @@ func (h *Handlers) prolong(ctx context.Context) {
 
 // askLogOut warns that a name without a password would be lost.
 func (h *Handlers) askLogOut(w http.ResponseWriter, r *http.Request, p *components.Page) error {
+	if p.Viewer.HasPassword() {
+		h.redirect(w, r, "/user") // nothing would be lost
+		return nil
+	}
 	h.render(w, r, p, http.StatusOK, components.LogOut(p, components.LogOutView{}))
 	return nil
 }
@@ -186,6 +190,11 @@ func (h *Handlers) askLogOut(w http.ResponseWriter, r *http.Request, p *componen
 func (h *Handlers) logOut(w http.ResponseWriter, r *http.Request, p *components.Page) error {
 	if p.Viewer == nil {
 		h.redirect(w, r, "/")
+		return nil
+	}
+	if p.Viewer.HasPassword() && r.PostForm.Has("password") {
+		// An old page: the password that it would set is not the one there is.
+		h.redirect(w, r, "/user")
 		return nil
 	}
 	if !p.Viewer.HasPassword() && r.PostForm.Get("confirm") == "" {

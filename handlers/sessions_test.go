@@ -208,7 +208,6 @@ func TestPassword(t *testing.T) {
 	p := s.signIn(t, "Anna")
 	p.get("/user").is(http.StatusOK).says("Your name has no password.")
 	p.post("/user/password", "password", "short").is(http.StatusUnprocessableEntity).says("too short")
-	before := p.session()
 	p.post("/user/password", "password", "password 1").leadsTo("/user")
 	p.get("/user").says("Your password has been set.", "Your name has a password.")
 
@@ -220,14 +219,18 @@ func TestPassword(t *testing.T) {
 	p.get("/user").is(http.StatusOK).says("Your password has been changed.")
 	other.get("/user").leadsTo("/?next=%2Fuser")
 	other.post("/channels/general/messages", "body", "x").is(http.StatusUnauthorized)
+	over := other.session()
+	other.post("/login", "name", "Anna", "password", "password 2").leadsTo("/")
+	if other.session() == over {
+		t.Error("a session that was over goes on under its token")
+	}
 
-	p.post("/user/password", "current", "wrong one", "remove", "yes").is(http.StatusUnprocessableEntity)
+	if a := p.post("/user/password", "current", "wrong one", "remove", "yes").is(http.StatusUnprocessableEntity); !strings.Contains(a.body, `id="remove-current-error"`) || strings.Contains(a.body, `id="current-error"`) {
+		t.Error("the error does not stand beside the field of the form that was sent")
+	}
 	p.post("/user/password", "current", "password 2", "remove", "yes").leadsTo("/user")
 	p.get("/user").says("Your password has been removed.")
 	s.visitor(t).post("/login", "name", "Anna", "password", "password 2").is(http.StatusConflict)
-	if before == "" {
-		t.Error("there was no session")
-	}
 }
 
 // TestSignedOut leads people to the sign-in and then to where they wanted.

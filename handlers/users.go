@@ -39,7 +39,7 @@ func (h *Handlers) setPassword(w http.ResponseWriter, r *http.Request, p *compon
 		h.render(w, r, p, http.StatusUnprocessableEntity, components.User(p, view))
 		return nil
 	}
-	if !h.logins.allow(h.clientIP(r)) {
+	if !h.logins.allow(addressKey(h.clientIP(r))) {
 		return errManyLogins
 	}
 	had := p.Viewer.HasPassword()
@@ -47,6 +47,10 @@ func (h *Handlers) setPassword(w http.ResponseWriter, r *http.Request, p *compon
 		matches, err := h.matches(r.Context(), r.PostForm.Get("current"), p.Viewer.Password)
 		if err != nil {
 			return err
+		}
+		if !matches && r.PostForm.Has("remove") {
+			view.RemoveError = p.Locale.PasswordWrong
+			return refuse()
 		}
 		if !matches {
 			view.CurrentError = p.Locale.PasswordWrong

@@ -6,6 +6,7 @@ package hub
 import (
 	"context"
 	"errors"
+	"math"
 	"slices"
 	"sync"
 	"time"
@@ -124,37 +125,34 @@ func (h *Hub) publish(changes []Change) (behind bool) {
 	if !h.loaded {
 		return false // whoever loads it will see what it was told
 	}
-	var frames [][]byte
+	top := h.top()
+	applied := changes[:0:0]
 	for _, c := range changes {
 		if c.Revision > h.window.Revision+1 {
 			behind = true
 			break
 		}
 		if c.Revision == h.window.Revision+1 {
-			frames = h.apply(c, frames)
+			h.apply(c)
+			applied = append(applied, c)
 		}
 	}
-	h.send(frames)
+	h.send(h.frame(applied, top))
 	return behind || h.starved()
 }
 
-// apply takes one change into the window and appends what subscribers have to
-// be told.
-func (h *Hub) apply(c Change, frames [][]byte) [][]byte {
+// apply takes one change into the window.
+func (h *Hub) apply(c Change) {
 	h.window.Revision = c.Revision
 	h.log = append(h.log, c)
 	if len(h.log) >= 2*maxMissed {
 		h.log = slices.Clone(h.log[len(h.log)-maxMissed:])
 	}
-	frames = append(frames, c.Frame)
 	at, found := slices.BinarySearchFunc(h.window.Rows, c.ID, func(r Row, id int64) int { return int(r.ID - id) })
 	switch {
 	case c.Gone && found:
 		// A copy: pages may be reading the old one.
 		h.window.Rows = slices.Concat(h.window.Rows[:at], h.window.Rows[at+1:])
-		if uncovered := len(h.window.Rows) - WindowSize; uncovered >= 0 && at >= uncovered+1 {
-			frames = append(frames, h.window.Rows[uncovered].HTML)
-		}
 	case c.Gone:
 	case found:
 		h.window.Rows = slices.Clone(h.window.Rows)
@@ -165,8 +163,18 @@ func (h *Hub) apply(c Change, frames [][]byte) [][]byte {
 			h.window.Rows = slices.Clone(h.window.Rows[len(h.window.Rows)-WindowSize-spareRows:])
 			h.window.Older = true
 		}
+	case at > 0 || !h.window.Older:
+		// Only after a catch-up, in which a row that was altered comes late.
+		h.window.Rows = slices.Concat(h.window.Rows[:at], []Row{c.Row}, h.window.Rows[at:])
 	}
-	return frames
+}
+
+// top is the id of the oldest row that is shown, 0 for none.
+func (h *Hub) top() int64 {
+	if rows := h.shown().Rows; len(rows) > 0 {
+		return rows[0].ID
+	}
+	return 0
 }
 
 // starved says that deletes have left fewer rows than a page shows while there
@@ -175,14 +183,10 @@ func (h *Hub) starved() bool {
 	return h.window.Older && len(h.window.Rows) < WindowSize
 }
 
-// send queues the frames for every subscriber as one.
-func (h *Hub) send(frames [][]byte) {
-	if len(frames) == 0 || len(h.subscribers) == 0 {
+// send queues a frame for every subscriber.
+func (h *Hub) send(frame []byte) {
+	if len(frame) == 0 {
 		return
-	}
-	frame := frames[0]
-	if len(frames) > 1 {
-		frame = slices.Concat(frames...)
 	}
 	for s := range h.subscribers {
 		s.push(frame)
@@ -228,12 +232,12 @@ func (h *Hub) advance(after int64, changes []Change, revision int64) {
 	if h.window.Revision != after {
 		return // publish was quicker
 	}
-	var frames [][]byte
+	top := h.top()
 	for _, c := range changes {
-		frames = h.apply(c, frames)
+		h.apply(c)
 	}
 	h.window.Revision = max(h.window.Revision, revision)
-	h.send(frames)
+	h.send(h.frame(changes, top))
 }
 
 // replace takes a window read from the source.
@@ -243,23 +247,16 @@ func (h *Hub) replace(w Window) {
 	if h.loaded && w.Revision < h.window.Revision {
 		return // publish was quicker
 	}
-	before, wasLoaded := h.window, h.loaded
+	before, wasLoaded, top := h.window, h.loaded, h.top()
 	h.loaded, h.window = true, w
 	h.told = max(h.told, w.Revision)
 	switch {
 	case !wasLoaded:
 	case before.Revision < w.Revision:
 		h.log = nil
-		h.send([][]byte{h.source.Replace(h.shown())})
+		h.send(h.source.Replace(h.shown()))
 	default:
-		// Only older rows are new: they have moved up into what a page shows.
-		var frames [][]byte
-		for _, row := range h.shown().Rows {
-			if len(before.Rows) == 0 || row.ID < before.Rows[0].ID {
-				frames = append(frames, row.HTML)
-			}
-		}
-		h.send(frames)
+		h.send(h.uncovered(nil, top))
 	}
 }
 
@@ -280,13 +277,14 @@ func (h *Hub) missed(after int64) ([]byte, bool) {
 	if len(h.log)-at > maxMissed {
 		return h.source.Replace(h.shown()), true
 	}
-	return h.frame(h.log[at:]), true
+	return h.frame(h.log[at:], math.MaxInt64), true
 }
 
-// frame returns one frame for many changes. It leaves out what a later one has
-// undone: what is deleted is sent to nobody any more. Where rows have gone it
-// repeats the window, for older rows have moved up into it.
-func (h *Hub) frame(changes []Change) []byte {
+// frame returns one frame for changes, for a subscriber whose oldest row is
+// top. In it each row is either put or taken away and never both, for browsers
+// do not keep to the order within one frame; and so what is deleted is sent to
+// nobody any more.
+func (h *Hub) frame(changes []Change, top int64) []byte {
 	latest := make(map[int64]int64, len(changes))
 	gone := false
 	for _, c := range changes {
@@ -300,59 +298,68 @@ func (h *Hub) frame(changes []Change) []byte {
 		}
 	}
 	if gone {
-		for _, row := range h.shown().Rows {
-			frames = append(frames, row.HTML)
-		}
+		frames = append(frames, h.uncovered(latest, top))
+	}
+	if len(frames) == 1 {
+		return frames[0]
 	}
 	return slices.Concat(frames...)
 }
 
-// subscribe adds a subscriber that holds all up to the revision after. The
-// first frame in its queue is what it has missed.
-func (h *Hub) subscribe(ctx context.Context, after int64) (*Subscriber, error) {
-	for {
-		h.mu.Lock()
-		if h.evicted {
-			h.mu.Unlock()
-			return nil, errEvicted
+// uncovered returns the rows that deletes have moved up into what is shown, for
+// a subscriber whose oldest row is top and who is told of some ids anyway.
+func (h *Hub) uncovered(told map[int64]int64, top int64) []byte {
+	var rows [][]byte
+	for _, row := range h.shown().Rows {
+		if _, ok := told[row.ID]; !ok && (row.ID < top || top == 0) {
+			rows = append(rows, row.HTML)
 		}
-		if frame, ok := h.missed(after); ok {
-			s := h.add(frame)
-			h.mu.Unlock()
-			return s, nil
-		}
-		present := h.window.Revision
-		h.mu.Unlock()
+	}
+	return slices.Concat(rows...)
+}
 
+// subscribe adds a subscriber that holds all up to the revision after. The
+// first frames in its queue are what it has missed.
+func (h *Hub) subscribe(ctx context.Context, after int64) (*Subscriber, error) {
+	if s, err := h.join(nil, after); s != nil || err != nil {
+		return s, err
+	}
+	for {
+		// Further back than memory reaches.
 		changes, revision, err := h.source.Changes(ctx, h.channelID, after, maxMissed+1)
 		if err != nil {
 			return nil, err
 		}
-
-		h.mu.Lock()
-		if h.window.Revision != present || revision != present || h.evicted {
-			h.mu.Unlock()
-			if revision > present {
-				h.hear(revision)
-				if err := h.catchUp(ctx); err != nil {
-					return nil, err
-				}
-			}
-			if err := ctx.Err(); err != nil {
-				return nil, err
-			}
-			continue
+		if s, err := h.join(changes, revision); s != nil || err != nil {
+			return s, err
 		}
-		var frame []byte
-		if len(changes) > maxMissed {
-			frame = h.source.Replace(h.shown())
-		} else {
-			frame = h.frame(changes)
+		h.hear(revision)
+		if err := h.catchUp(ctx); err != nil {
+			return nil, err
 		}
-		s := h.add(frame)
-		h.mu.Unlock()
-		return s, nil
 	}
+}
+
+// join adds a subscriber that holds all up to a revision once it has been told
+// of changes. It returns nil where memory does not reach back to that revision,
+// or has not come to it yet.
+func (h *Hub) join(changes []Change, revision int64) (*Subscriber, error) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.evicted {
+		return nil, errEvicted
+	}
+	if len(changes) > maxMissed {
+		return h.add(h.source.Replace(h.shown())), nil
+	}
+	if len(changes) > 0 && revision > h.window.Revision {
+		return nil, nil
+	}
+	rest, ok := h.missed(revision)
+	if !ok {
+		return nil, nil
+	}
+	return h.add(h.frame(changes, math.MaxInt64), rest), nil
 }
 
 // hear notes that the channel has reached a revision.
@@ -362,8 +369,9 @@ func (h *Hub) hear(revision int64) {
 	h.told = max(h.told, revision)
 }
 
-func (h *Hub) add(first []byte) *Subscriber {
-	s := newSubscriber(h, first)
+// add adds a subscriber with what it has missed.
+func (h *Hub) add(missed ...[]byte) *Subscriber {
+	s := newSubscriber(h, missed)
 	h.subscribers[s] = struct{}{}
 	return s
 }

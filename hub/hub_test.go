@@ -25,7 +25,7 @@ func TestModel(t *testing.T) {
 		runModel(t, *seed)
 		return
 	}
-	for range 60 {
+	for range 40 {
 		seed := rand.Uint64()
 		t.Run(fmt.Sprint("seed=", seed), func(t *testing.T) {
 			t.Parallel()
@@ -103,17 +103,24 @@ func runModel(t *testing.T, seed uint64) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	// First those who have been told all the time, before anyone asks anew.
+	for _, connected := range []bool{true, false} {
+		for i, v := range visitors {
+			if connected != (v.subscriber != nil) {
+				continue
+			}
+			s := v.subscriber
+			if s == nil {
+				s = subscribe(t, r, 1, v.revision)
+			}
+			v.follow(t, s)
+			v.shows(t, fmt.Sprint("visitor ", i), want)
+		}
+	}
 	fresh := window(t, r, 1)
 	newReplica(t, fresh).shows(t, "a fresh page", want)
 	if want.Older = len(l.ids(1)) > WindowSize; fresh.Older != want.Older {
 		t.Errorf("a fresh page: older %v, want %v", fresh.Older, want.Older)
-	}
-	for i, v := range visitors {
-		if v.subscriber == nil {
-			v.subscriber = subscribe(t, r, 1, v.revision)
-		}
-		v.follow(t, v.subscriber)
-		v.shows(t, fmt.Sprint("visitor ", i), want)
 	}
 }
 
@@ -422,6 +429,115 @@ func TestEvictionConcurrently(t *testing.T) {
 		})
 	}
 	group.Wait()
+}
+
+// TestEvictedHub lets nobody in who found it before.
+func TestEvictedHub(t *testing.T) {
+	t.Parallel()
+	r := newTestRegistry(t, newLedger())
+	h, err := r.hub(t.Context(), 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for channel := range int64(2 * maxIdle) {
+		window(t, r, channel+1)
+	}
+	if s, err := h.subscribe(t.Context(), 0); !errors.Is(err, errEvicted) {
+		t.Errorf("got %v, %v", s, err)
+	}
+}
+
+// TestWindowStays as it was for those who are reading it.
+func TestWindowStays(t *testing.T) {
+	t.Parallel()
+	l := newLedger()
+	for range WindowSize {
+		l.post(1, "hello")
+	}
+	r := newTestRegistry(t, l)
+	w := window(t, r, 1)
+	before := string(page(w, ""))
+	for id := range int64(WindowSize / 2) {
+		r.Publish(1, []Change{l.delete(1, 2*id+1)})
+		r.Publish(1, []Change{l.post(1, "new")})
+	}
+	if after := string(page(w, "")); after != before {
+		t.Errorf("it was\n%s\nand is\n%s", before, after)
+	}
+}
+
+// meeting is a source that is read while something else happens.
+type meeting struct {
+	*ledger
+	before, after func() // a read, once
+}
+
+func (m *meeting) now(what *func()) {
+	if do := *what; do != nil {
+		*what = nil
+		do()
+	}
+}
+
+func (m *meeting) Changes(ctx context.Context, channelID, after int64, n int) ([]Change, int64, error) {
+	m.now(&m.before)
+	defer m.now(&m.after)
+	return m.ledger.Changes(ctx, channelID, after, n)
+}
+
+func (m *meeting) Newest(ctx context.Context, channelID int64, n int) (Window, error) {
+	m.now(&m.before)
+	defer m.now(&m.after)
+	return m.ledger.Newest(ctx, channelID, n)
+}
+
+// TestPublishMeetsRead publishes just before and just after a hub reads: to
+// load, to bring back a subscriber and to catch up.
+func TestPublishMeetsRead(t *testing.T) {
+	t.Parallel()
+	for _, told := range []bool{true, false} {
+		for _, before := range []bool{true, false} {
+			t.Run(fmt.Sprintf("told=%v/before=%v", told, before), func(t *testing.T) {
+				t.Parallel()
+				m := &meeting{ledger: newLedger()}
+				r := newTestRegistry(t, m)
+				meet := func() {
+					event := func() {
+						if c := m.post(1, "at the same time"); told {
+							r.Publish(1, []Change{c})
+						}
+					}
+					if before {
+						m.before = event
+					} else {
+						m.after = event
+					}
+				}
+				for range 3 {
+					m.post(1, "before")
+				}
+				meet()
+				window(t, r, 1) // loads
+				page := newReplica(t, Window{Rows: m.channels[1].rows[:1], Revision: 1})
+				meet()
+				s := subscribe(t, r, 1, page.revision) // reads what was before it loaded
+				page.follow(t, s)
+				meet()
+				m.post(1, "missed")
+				r.Publish(1, []Change{m.post(1, "told")}) // catches up
+				r.work.Wait()
+				r.Publish(1, []Change{m.post(1, "the last")})
+				r.work.Wait()
+				page.follow(t, s)
+				want, err := m.ledger.Newest(t.Context(), 1, WindowSize)
+				if err != nil {
+					t.Fatal(err)
+				}
+				page.shows(t, "the page", want)
+				newReplica(t, window(t, r, 1)).shows(t, "a fresh page", want)
+			})
+		}
+	}
 }
 
 // failing is a source that cannot be read for a while.

@@ -52,7 +52,16 @@ func (r *Registry) Subscribe(ctx context.Context, channelID, after int64) (*Subs
 		if !errors.Is(err, errEvicted) {
 			return s, err
 		}
+		if r.isClosed() {
+			return nil, ErrRestart
+		}
 	}
+}
+
+func (r *Registry) isClosed() bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.closed
 }
 
 // Publish tells a channel's hub of changes that the store holds, in the order
@@ -92,13 +101,10 @@ func (r *Registry) Close() {
 // hub returns the hub of a channel, with all that it was told of.
 func (r *Registry) hub(ctx context.Context, channelID int64) (*Hub, error) {
 	r.mu.Lock()
-	if r.closed {
-		r.mu.Unlock()
-		return nil, ErrRestart
-	}
 	h := r.hubs[channelID]
 	if h == nil {
 		h = newHub(channelID, r.source)
+		h.evicted = r.closed // pages may still be read, but nobody stays
 		r.hubs[channelID] = h
 		r.evict()
 	}
@@ -136,11 +142,11 @@ func (h *Hub) touch() {
 	h.used = time.Now()
 }
 
-// idleSince returns when a loaded hub without subscribers was last used.
+// idleSince returns when a hub without subscribers was last used.
 func (h *Hub) idleSince() (time.Time, bool) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	return h.used, h.loaded && len(h.subscribers) == 0
+	return h.used, len(h.subscribers) == 0
 }
 
 // evict reports whether the hub may be dropped, and lets nobody in from then.

@@ -29,16 +29,19 @@ type Subscriber struct {
 
 // newSubscriber returns a subscriber with what it has missed in its queue,
 // which is not held against it however long it is.
-func newSubscriber(h *Hub, missed []byte) *Subscriber {
+func newSubscriber(h *Hub, missed [][]byte) *Subscriber {
 	s := &Subscriber{hub: h, wake: make(chan struct{}, 1)}
-	if len(missed) > 0 {
-		s.queue = [][]byte{missed}
+	for _, frame := range missed {
+		if len(frame) > 0 {
+			s.queue = append(s.queue, frame)
+		}
 	}
 	return s
 }
 
-// Next waits until there is something to send and returns all of it: frames
-// to be sent in this order, which are shared and must not be changed. It fails
+// Next waits until there is something to send and returns all of it: frames to
+// be sent in this order and one by one, for browsers do not keep to the order
+// within one. They are shared and must not be changed. It fails
 // with ErrSlow, with ErrRestart, with the reason given to Close, or as ctx
 // does.
 func (s *Subscriber) Next(ctx context.Context) ([][]byte, error) {

@@ -138,8 +138,14 @@ func english() *Locale {
 			MessageTooLong: func(length, max string) string {
 				return "Message is too long: " + length + " characters, and " + max + " is the most."
 			},
-			KeyInvalid:   "This form is not valid any more. Reload the page and send again.",
-			Disconnected: "Connection lost. New messages will show once it is back.",
+			KeyInvalid:        "This form is not valid any more. Reload the page and send again.",
+			StateLive:         "Live",
+			StateReconnecting: "Reconnecting…",
+			StateOffline:      func(since string) string { return "Offline since " + since },
+			Pending:           "Not sent yet",
+			PendingFailed:     "Not sent",
+			Retry:             "Retry",
+			EditAgain:         "Edit",
 
 			BadRequest:       Failure{"Bad request", "Something in the request could not be understood. Go back and try again."},
 			SignInFirst:      Failure{"Signed out", "You are not logged in. Sign in, then try again."},

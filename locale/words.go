@@ -114,7 +114,15 @@ type Words struct {
 	MessageEmpty    string
 	MessageTooLong  func(length, max string) string
 	KeyInvalid      string
-	Disconnected    string // the live updates have stopped for now
+
+	// How live a channel's page is.
+	StateLive         string
+	StateReconnecting string
+	StateOffline      func(since string) string
+	Pending           string // of a message that waits for the connection
+	PendingFailed     string // of a message that was refused
+	Retry             string
+	EditAgain         string // takes the text of a refused message back into the composer
 
 	// Failures, as pages and as flash messages.
 	BadRequest       Failure // 400

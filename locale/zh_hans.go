@@ -129,8 +129,14 @@ func simplifiedChinese() *Locale {
 			MessageTooLong: func(length, max string) string {
 				return "消息太长：现有 " + length + " 个字符，最多 " + max + " 个。"
 			},
-			KeyInvalid:   "此表单已失效，请刷新页面后重新发送。",
-			Disconnected: "连接已断开，恢复后会自动显示新消息。",
+			KeyInvalid:        "此表单已失效，请刷新页面后重新发送。",
+			StateLive:         "实时",
+			StateReconnecting: "正在重新连接…",
+			StateOffline:      func(since string) string { return "自 " + since + " 起离线" },
+			Pending:           "尚未发送",
+			PendingFailed:     "发送失败",
+			Retry:             "重试",
+			EditAgain:         "编辑",
 
 			BadRequest:       Failure{"请求有误", "请求中有无法识别的内容，请返回后重试。"},
 			SignInFirst:      Failure{"未登录", "你尚未登录，请登录后重试。"},

@@ -14,6 +14,15 @@
 		signIn.open = false;
 		$('enter').addEventListener('click', () => signIn.showModal());
 		if ('open' in signIn.dataset) signIn.showModal();
+		// A second click must not overtake the answer to the first: the name
+		// would be taken, by nobody who could come back.
+		let asked = false;
+		signIn.addEventListener('submit', event => {
+			if (event.submitter?.formMethod === 'dialog') return;
+			if (asked) event.preventDefault();
+			asked = true;
+		});
+		addEventListener('pageshow', () => { asked = false; });
 	}
 
 	const list = $('messages');
@@ -31,7 +40,9 @@
 	let follows = true;
 
 	// Times, days and runs. The server has set them for its own zone.
-	const lang = document.documentElement.lang;
+	// Of the viewer's languages, the one of the page: it may name a region.
+	const page = document.documentElement.lang;
+	const lang = navigator.languages.find(l => l.slice(0, 2) === page.slice(0, 2)) || page;
 	const clock = new Intl.DateTimeFormat(lang, { hour: '2-digit', minute: '2-digit', hourCycle: 'h23' });
 	const full = new Intl.DateTimeFormat(lang, { dateStyle: 'full', timeStyle: 'medium' });
 	const dayName = new Intl.DateTimeFormat(lang, { weekday: 'long', year: 'numeric', month: 'long', day: 'numeric' });
@@ -39,9 +50,11 @@
 	const arrange = () => {
 		let before = null;
 		let day = '';
+		let line = null; // the day line above, if it is still to be used
 		for (const item of [...list.children]) {
 			if (!item.id) {
-				item.remove();
+				line?.remove();
+				line = item;
 				continue;
 			}
 			const time = item.querySelector('time');
@@ -53,20 +66,29 @@
 			const isNewDay = at.toDateString() !== day;
 			if (isNewDay) {
 				day = at.toDateString();
-				const line = document.createElement('li');
-				const name = document.createElement('time');
-				const pad = n => String(n).padStart(2, '0');
-				line.className = 'day';
-				name.dateTime = `${at.getFullYear()}-${pad(at.getMonth() + 1)}-${pad(at.getDate())}`;
-				name.textContent = dayName.format(at);
-				line.append(name);
-				item.before(line);
+				// One that is right stays: a new one would be read out again.
+				if (line?.dataset.day === day) line = null;
+				else item.before(dayLine(at, day));
 			}
+			line?.remove();
+			line = null;
 			const same = !isNewDay && before && before.author === item.dataset.author && at - before.at < RUN;
 			item.classList.toggle('same', !!same);
 			if (!item.classList.length) item.removeAttribute('class');
 			before = { author: item.dataset.author, at };
 		}
+		line?.remove();
+	};
+	const dayLine = (at, day) => {
+		const line = document.createElement('li');
+		const name = document.createElement('time');
+		const pad = n => String(n).padStart(2, '0');
+		line.className = 'day';
+		line.dataset.day = day;
+		name.dateTime = `${at.getFullYear()}-${pad(at.getMonth() + 1)}-${pad(at.getDate())}`;
+		name.textContent = dayName.format(at);
+		line.append(name);
+		return line;
 	};
 
 	// A list that follows the newest keeps as many rows as a fresh page has.
@@ -75,13 +97,16 @@
 		const extra = all.length - WINDOW;
 		if (extra <= 0) return;
 		for (const row of [...all].slice(0, extra)) row.remove();
-		offerEarlier();
+		older = true;
 	};
+	let older = false; // rows were taken away that the link has to lead to
+	// The link to earlier rows goes on from the first one, whichever that is now.
 	const offerEarlier = () => {
 		const link = document.querySelector('#earlier a');
 		const first = rows()[0];
 		if (!link || !first) return;
-		link.hidden = false;
+		if (older) link.hidden = false;
+		older = false;
 		link.search = '?before=' + first.id.slice(2);
 		link.setAttribute('hx-get', link.getAttribute('href'));
 	};
@@ -95,6 +120,7 @@
 		observer.disconnect();
 		if (isNews && follows) trim();
 		arrange();
+		offerEarlier();
 		observe();
 		if (follows) scroller.scrollTop = 0;
 		else if (isNews) toNewest.hidden = false;
@@ -115,55 +141,52 @@
 
 	// A row that comes both by post and by push is taken once, and never an
 	// older state of it over a newer one: a screen reader would read it again.
+	const gone = new Set(); // ids of deleted rows, for an answer that comes late
 	document.addEventListener('htmx:before:swap', event => {
-		for (const task of event.detail.tasks) {
-			for (const row of task.fragment?.querySelectorAll('li[data-revision]') || []) {
-				const have = $(row.id);
-				if (have && +have.dataset.revision >= +row.dataset.revision && task.swapSpec.style === 'upsert') row.remove();
+		const { tasks } = event.detail;
+		for (const task of tasks) {
+			if (task.swapSpec.style === 'delete' && task.target?.id) gone.add(task.target.id);
+			if (task.target === list && task.swapSpec.style === 'innerHTML') {
+				gone.clear();
+				older = task.fragment.children.length >= WINDOW;
 			}
 		}
+		for (const task of tasks) {
+			const added = [...task.fragment?.querySelectorAll('li[data-revision]') || []];
+			for (const row of added) {
+				const have = task.swapSpec.style === 'upsert' && $(row.id);
+				if (gone.has(row.id) || have && +have.dataset.revision >= +row.dataset.revision) row.remove();
+			}
+			// Only what comes at the end is news to be read out: not all rows
+			// at once, and not those that a delete has uncovered.
+			const last = rows()[rows().length - 1];
+			const number = row => +row.id.slice(2);
+			if (task.target === list && task.swapSpec.style === 'innerHTML' || last && added.some(row => number(row) < number(last))) hush();
+		}
 	});
+	const hush = () => {
+		scroller.setAttribute('aria-live', 'off');
+		setTimeout(() => scroller.removeAttribute('aria-live'), 1000);
+	};
 
 	// Earlier rows are read when somebody goes to them, not when they come.
 	document.addEventListener('htmx:before:request', event => {
 		if (!event.target.closest('#earlier')) return;
 		if (document.activeElement === event.target) scroller.focus({ preventScroll: true }); // the link goes
-		scroller.setAttribute('aria-live', 'off');
-		setTimeout(() => scroller.removeAttribute('aria-live'), 2000);
-	});
-
-	// The live connection asks for what comes after the last revision it was
-	// told of, whatever has become of the connection before.
-	let live = $('live');
-	document.addEventListener('htmx:ws:after:message:incoming', event => {
-		const { connection, message } = event.detail;
-		const revisions = String(message.data).matchAll(/data-revision="(\d+)"/g);
-		const url = new URL(connection.url);
-		const after = Math.max(url.searchParams.get('after'), ...[...revisions].map(m => +m[1]));
-		url.searchParams.set('after', after);
-		connection.url = url.href;
-		live.setAttribute('hx-ws:connect', url.pathname + url.search);
-	});
-	let leaving = false; // for another page, which logging out leads to
-	addEventListener('beforeunload', () => { leaving = true; });
-	document.addEventListener('htmx:ws:close', event => {
-		// 4401: the session is over, 4404: the channel is. The page knows how
-		// to say so; what is typed stays until it is sent or given up.
-		if (event.detail.code >= 4000 && !body.value && !leaving) location.reload();
-	});
-	// A page that comes back from the browser's memory has a closed socket.
-	addEventListener('pageshow', event => {
-		if (!event.persisted || !live) return;
-		const fresh = live.cloneNode();
-		fresh.removeAttribute('data-htmx-powered');
-		live.replaceWith(fresh);
-		live = fresh;
-		htmx.process(fresh);
+		hush();
 	});
 
 	// Deleting a row must not throw the keyboard back to the top of the page.
 	list.addEventListener('click', event => {
 		if (event.target.closest('.delete')) scroller.focus({ preventScroll: true });
+	});
+	// Done is done, also where no live connection says so.
+	$('delete').addEventListener('htmx:after:request', event => {
+		const { request, response } = event.detail.ctx;
+		const row = response.status === 204 && $('m-' + request.action.match(/(\d+)\/delete$/)[1]);
+		if (!row) return;
+		gone.add(row.id);
+		row.remove();
 	});
 
 	// The composer.
@@ -202,18 +225,21 @@
 		body.focus();
 	}, true);
 
-	composer.addEventListener('htmx:config:request', event => {
+	// Not htmx:config:request: that comes for a second submit as well, which is
+	// then dropped.
+	composer.addEventListener('htmx:before:request', event => {
 		sent = event.detail.ctx.request.body.get('body');
 	});
 	composer.addEventListener('htmx:after:request', event => {
 		const { status } = event.detail.ctx.response;
-		if (status >= 400) {
-			if (status === 422) body.setAttribute('aria-invalid', 'true');
-			return;
-		}
+		if (status < 400) taken(sent);
+		else if (status === 422) body.setAttribute('aria-invalid', 'true');
+	});
+	// The text has been posted, or waits in the outbox: see live.js.
+	const taken = text => {
 		// What was typed while the post was under way is the next message.
 		const typed = body.value.replace(/\r\n?/g, '\n');
-		const posted = sent.replace(/\r\n?/g, '\n');
+		const posted = text.replace(/\r\n?/g, '\n');
 		body.value = typed.startsWith(posted) ? typed.slice(posted.length) : typed;
 		body.removeAttribute('aria-invalid');
 		$('composer-error').textContent = '';
@@ -223,7 +249,8 @@
 		body.focus();
 		follows = true;
 		scroller.scrollTop = 0;
-	});
+	};
+	composer.addEventListener('hubbub:taken', event => taken(event.detail));
 
 	// Whether Enter sends is this browser's habit. Storage may be forbidden.
 	const remember = value => {

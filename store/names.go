@@ -57,12 +57,18 @@ func UserName(typed string) (Name, error) {
 
 // ChannelName prepares a channel's name: 1 to MaxChannelName characters in
 // NFC, spaces trimmed and folded. It refuses what UserName refuses for being
-// invisible or unreadable, with the same errors. That includes "." and "..",
-// which cannot stand as a segment of a path.
+// invisible or unreadable, with the same errors. That includes "." and ".."
+// between slashes, which proxies take for steps in a path.
 func ChannelName(typed string) (Name, error) {
 	return prepareName(typed, MaxChannelName, func(s string) (string, error) {
 		words := strings.FieldsFunc(s, func(r rune) bool { return unicode.Is(unicode.Zs, r) })
-		return norm.NFC.String(strings.Join(words, " ")), nil
+		name := norm.NFC.String(strings.Join(words, " "))
+		for segment := range strings.SplitSeq(name, "/") {
+			if segment == "." || segment == ".." {
+				return "", ErrNameForbidden
+			}
+		}
+		return name, nil
 	})
 }
 

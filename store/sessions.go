@@ -32,9 +32,10 @@ func (s Sessions) FindCtx(ctx context.Context, token string) (data []byte, found
 	return data, err == nil, err
 }
 
-// CommitCtx implements scs.CtxStore.
+// CommitCtx implements scs.CtxStore. It goes on where the browser has gone
+// away, for the session may be all that leads back to a new name.
 func (s Sessions) CommitCtx(ctx context.Context, token string, data []byte, expiry time.Time) error {
-	return s.store.write(ctx, func(ctx context.Context, t *tx) error {
+	return s.store.write(context.WithoutCancel(ctx), func(ctx context.Context, t *tx) error {
 		_, err := t.ExecContext(ctx, `
 			INSERT INTO sessions (token, data, ended, expires_at) VALUES ($1, $2, 0, $3)
 			ON CONFLICT (token) DO UPDATE SET data = excluded.data, expires_at = excluded.expires_at
@@ -44,9 +45,10 @@ func (s Sessions) CommitCtx(ctx context.Context, token string, data []byte, expi
 	})
 }
 
-// DeleteCtx implements scs.CtxStore.
+// DeleteCtx implements scs.CtxStore. It goes on where the browser has gone
+// away: who logs out is out.
 func (s Sessions) DeleteCtx(ctx context.Context, token string) error {
-	return s.store.write(ctx, func(ctx context.Context, t *tx) error {
+	return s.store.write(context.WithoutCancel(ctx), func(ctx context.Context, t *tx) error {
 		_, err := t.ExecContext(ctx, `UPDATE sessions SET ended = 1, data = x'' WHERE token = $1`, token)
 		return err
 	})

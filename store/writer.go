@@ -152,7 +152,7 @@ func (w *writer) transact(jobs []*write, errs []error) ([]Message, error) {
 		}
 	}
 	if err := t.Commit(); err != nil {
-		return nil, errors.Join(fmt.Errorf("committing: %w", err), ignoreDone(t.Rollback()))
+		return nil, fmt.Errorf("committing: %w", err)
 	}
 	return t.changes, nil
 }
@@ -172,13 +172,6 @@ func (w *writer) attempt(ctx context.Context, t *tx, job *write, failure *error)
 		return fmt.Errorf("ending a write: %w", errors.Join(err, *failure))
 	}
 	return nil
-}
-
-func ignoreDone(err error) error {
-	if errors.Is(err, sql.ErrTxDone) {
-		return nil
-	}
-	return err
 }
 
 func (w *writer) close() error {

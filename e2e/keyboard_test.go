@@ -1,0 +1,111 @@
+package e2e
+
+import (
+	"testing"
+
+	"github.com/chromedp/chromedp"
+	"github.com/chromedp/chromedp/kb"
+)
+
+// TestKeyboardAlone is the whole story without a mouse.
+func TestKeyboardAlone(t *testing.T) {
+	t.Parallel()
+	withAndWithoutScript(t, func(t *testing.T, options ...option) {
+		s := quick(t)
+		newVisitor(t, s, "Zoe").post(t, "general", numbered(110)...)
+		ann := newPerson(t, newBrowser(t), options...)
+		ann.expect("status of 409")
+		ann.visit(t, s.URL+"/")
+
+		// The skip link comes first, and leads past the header.
+		ann.press(t, kb.Tab)
+		if !ann.noScript { // where the form stands in the page it has the focus
+			ann.want(t, `document.activeElement.matches(".skip")`)
+			ann.tabTo(t, "#enter")
+			ann.press(t, kb.Enter)
+			ann.waitFor(t, dialogOpen+` && document.activeElement.id === "name"`)
+			// The dialog holds the focus.
+			for range 8 {
+				ann.press(t, kb.Tab)
+				ann.want(t, `document.activeElement === document.body || !!document.activeElement.closest("#signin")`)
+			}
+			ann.press(t, kb.Escape)
+			ann.waitFor(t, `!`+dialogOpen+` && document.activeElement.id === "enter"`)
+			ann.press(t, " ")
+			ann.waitFor(t, dialogOpen+` && document.activeElement.id === "name"`)
+		} else {
+			ann.tabTo(t, "#name", chromedp.ModifierShift)
+		}
+		ann.insert(t, "Zoe")
+		ann.turn(t, func() { ann.press(t, kb.Enter) })
+		ann.waitFor(t, `document.activeElement.id === "name" && document.activeElement.value === "Zoe"`)
+		ask[bool](t, ann, `document.activeElement.select(), true`)
+		ann.insert(t, "Ann")
+		ann.turn(t, func() { ann.press(t, kb.Enter) })
+		ann.see(t, ".notice", "New username Ann created.")
+
+		// Dismiss the greeting, make a channel.
+		ann.tabTo(t, ".notice button")
+		ann.press(t, " ")
+		ann.waitFor(t, `!document.querySelector(".notice[open]")`)
+		ann.tabTo(t, "#name")
+		ann.insert(t, "garden")
+		ann.turn(t, func() { ann.press(t, kb.Enter) })
+		ann.see(t, ".head", "You are now in channel [garden].")
+		ann.tabTo(t, `nav a[href$="/general"]`)
+		ann.turn(t, func() { ann.press(t, kb.Enter) })
+		ann.see(t, ".head", "You are now in channel [general].")
+
+		// Read, by the keys that scroll.
+		ann.tabTo(t, "#scroller")
+		before := ask[float64](t, ann, `document.getElementById("scroller").scrollTop`)
+		ann.press(t, kb.PageUp)
+		ann.waitFor(t, `document.getElementById("scroller").scrollTop < `+js(before))
+
+		// Write, delete, and never lose the way.
+		ann.tabTo(t, "#body")
+		if ann.noScript {
+			ann.insert(t, "by hand")
+			ann.tabTo(t, "#composer button")
+			ann.turn(t, func() { ann.press(t, kb.Enter) })
+			ann.waitRow(t, "by hand")
+			ann.tabTo(t, "#messages .delete")
+			ann.turn(t, func() { ann.press(t, " ") })
+		} else {
+			ann.insert(t, "by hand")
+			ann.press(t, kb.Enter, chromedp.ModifierShift)
+			ann.waitRow(t, "by hand")
+			ann.waitFor(t, `document.activeElement.id === "body" && document.activeElement.value === ""`)
+			ann.insert(t, "by hand, too")
+			ann.tabTo(t, "#composer button")
+			ann.press(t, kb.Enter)
+			ann.waitRow(t, "by hand, too")
+			ann.waitFor(t, `document.activeElement.id === "body"`)
+			ann.tabTo(t, "#messages li:last-child .delete", chromedp.ModifierShift)
+			ann.press(t, kb.Enter)
+			ann.waitFor(t, count("by hand, too")+` === 0`)
+			ann.want(t, `document.activeElement.id === "scroller"`)
+			ann.tabTo(t, "#messages li:last-child .delete")
+			ann.press(t, " ")
+		}
+		ann.waitFor(t, count("by hand")+` === 0`)
+		if !ann.noScript {
+			ann.want(t, `document.activeElement.id === "scroller"`)
+		}
+
+		ann.tabTo(t, "#earlier a")
+		if ann.noScript {
+			ann.turn(t, func() { ann.press(t, kb.Enter) })
+		} else {
+			ann.press(t, kb.Enter)
+		}
+		ann.waitRow(t, "message 1")
+
+		ann.tabTo(t, "header form:last-child button", chromedp.ModifierShift)
+		ann.turn(t, func() { ann.press(t, kb.Enter) })
+		ann.see(t, "h1", "Log out?")
+		ann.tabTo(t, "main button.danger")
+		ann.turn(t, func() { ann.press(t, kb.Enter) })
+		ann.see(t, ".notice", "You have logged out.")
+	})
+}

@@ -1,0 +1,233 @@
+package handlers
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"net/http"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/coder/websocket"
+
+	"hubbub/hub"
+)
+
+// Close codes of our own, from the range that RFC 6455, 7.4.2 leaves to
+// applications. Browsers do not come back after them.
+const (
+	closeSignedOut websocket.StatusCode = 4401
+	closeNoChannel websocket.StatusCode = 4404
+)
+
+// transport returns the way to answer a request for live changes:
+//
+//   - a WebSocket, where the browser and all proxies can;
+//   - text/event-stream, where a proxy refuses the upgrade;
+//   - one held answer of HTML, where a proxy holds streams back.
+func (h *Handlers) transport(w http.ResponseWriter, r *http.Request) transport {
+	stream := stream{w: w, control: http.NewResponseController(w)}
+	switch {
+	case strings.EqualFold(r.Header.Get("Upgrade"), "websocket"):
+		return &socketTransport{w: w, r: r, origins: h.origins()}
+	case r.Header.Get("Accept") == "text/event-stream":
+		return &eventTransport{stream}
+	default:
+		return &heldTransport{stream: stream}
+	}
+}
+
+// origins are the hosts, beside the request's own, whose pages may open a
+// socket.
+func (h *Handlers) origins() []string {
+	if h.BaseURL == nil {
+		return nil
+	}
+	// They are patterns (path.Match), and an IPv6 address has brackets.
+	return []string{strings.ReplaceAll(h.BaseURL.Host, "[", `\[`)}
+}
+
+// socketTransport is a WebSocket.
+type socketTransport struct {
+	w       http.ResponseWriter
+	r       *http.Request
+	origins []string
+
+	conn    *websocket.Conn
+	reading sync.WaitGroup
+}
+
+func (t *socketTransport) open(ctx context.Context) (context.Context, error) {
+	conn, err := websocket.Accept(t.w, t.r, &websocket.AcceptOptions{
+		CompressionMode: websocket.CompressionDisabled,
+		OriginPatterns:  t.origins,
+	})
+	if err != nil {
+		return nil, err
+	}
+	t.conn = conn
+	// Somebody has to read, for the answers to pings. conn.CloseRead would
+	// hold on for 15 seconds to a browser that speaks, more than a stop may
+	// take.
+	open, end := context.WithCancelCause(ctx)
+	t.reading.Go(func() {
+		_, _, err := conn.Reader(ctx)
+		if err == nil {
+			err = errSpoke
+		}
+		end(err)
+	})
+	return open, nil
+}
+
+func (t *socketTransport) send(ctx context.Context, frames [][]byte) error {
+	ctx, cancel := context.WithTimeout(ctx, sendTimeout)
+	defer cancel()
+	for _, frame := range frames {
+		if err := t.conn.Write(ctx, websocket.MessageText, frame); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// beat sends white space, which script can see, and a ping, which tells us
+// whether anyone is there.
+func (t *socketTransport) beat(ctx context.Context) error {
+	if err := t.send(ctx, [][]byte{[]byte(" ")}); err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(ctx, sendTimeout)
+	defer cancel()
+	return t.conn.Ping(ctx)
+}
+
+func (t *socketTransport) close(reason error) {
+	code := websocket.StatusInternalError // browsers come back after it
+	switch {
+	case errors.Is(reason, errSessionOver):
+		code = closeSignedOut
+	case errors.Is(reason, errNoChannel):
+		code = closeNoChannel
+	case errors.Is(reason, errSpoke):
+		code = websocket.StatusPolicyViolation
+	case errors.Is(reason, hub.ErrRestart):
+		code = websocket.StatusServiceRestart
+	case errors.Is(reason, hub.ErrSlow):
+		code = websocket.StatusTryAgainLater
+	}
+	// That the browser does not wait for it is no error of ours.
+	_ = t.conn.Close(code, "")
+	_ = t.conn.CloseNow()
+	t.reading.Wait()
+}
+
+// stream is an answer that is sent piece by piece.
+type stream struct {
+	w       http.ResponseWriter
+	control *http.ResponseController
+}
+
+// wait lets the answer take longer than one to a form may.
+func (s *stream) wait() error {
+	return errors.Join(s.control.SetReadDeadline(time.Time{}), s.control.SetWriteDeadline(time.Time{}))
+}
+
+// start sends the header. A proxy is asked not to hold the answer back.
+func (s *stream) start(contentType string) {
+	header := s.w.Header()
+	header.Set("Content-Type", contentType)
+	header.Set("Cache-Control", "no-store")
+	header.Set("X-Accel-Buffering", "no")
+	s.w.WriteHeader(http.StatusOK)
+}
+
+// write sends pieces within sendTimeout.
+func (s *stream) write(pieces ...[]byte) error {
+	if err := s.control.SetWriteDeadline(time.Now().Add(sendTimeout)); err != nil {
+		return err
+	}
+	for _, piece := range pieces {
+		if _, err := s.w.Write(piece); err != nil {
+			return err
+		}
+	}
+	return s.control.Flush()
+}
+
+// eventTransport is text/event-stream.
+type eventTransport struct{ stream }
+
+func (t *eventTransport) open(ctx context.Context) (context.Context, error) {
+	if err := t.wait(); err != nil {
+		return nil, err
+	}
+	t.start("text/event-stream")
+	// By this the browser knows that nothing holds the stream back.
+	return ctx, t.write([]byte("event: open\ndata:\n\n"))
+}
+
+func (t *eventTransport) send(_ context.Context, frames [][]byte) error {
+	var event bytes.Buffer
+	for _, frame := range frames {
+		for line := range bytes.Lines(frame) {
+			event.WriteString("data: ")
+			event.Write(bytes.TrimSuffix(line, []byte("\n")))
+			event.WriteByte('\n')
+		}
+		event.WriteByte('\n')
+	}
+	return t.write(event.Bytes())
+}
+
+func (t *eventTransport) beat(context.Context) error {
+	return t.write([]byte("event: beat\ndata:\n\n"))
+}
+
+func (t *eventTransport) close(reason error) {
+	name := "end"
+	if errors.Is(reason, errSessionOver) || errors.Is(reason, errNoChannel) {
+		name = "over"
+	}
+	// That the browser does not wait for it is no error of ours.
+	_ = t.write([]byte("event: " + name + "\ndata:\n\n"))
+}
+
+// heldTransport is one answer of HTML, held till there is something to say.
+// The browser asks again.
+type heldTransport struct {
+	stream
+	answered bool
+}
+
+func (t *heldTransport) open(ctx context.Context) (context.Context, error) {
+	return ctx, t.wait()
+}
+
+// send gives the first frame. The browser asks for what comes after it.
+func (t *heldTransport) send(_ context.Context, frames [][]byte) error {
+	t.answered = true
+	t.start("text/html; charset=utf-8")
+	if err := t.write(frames[:min(1, len(frames))]...); err != nil {
+		return err
+	}
+	return errAnswered
+}
+
+func (t *heldTransport) beat(ctx context.Context) error { return t.send(ctx, nil) }
+
+func (t *heldTransport) close(reason error) {
+	if t.answered {
+		return
+	}
+	status := http.StatusServiceUnavailable
+	switch {
+	case errors.Is(reason, errSessionOver):
+		status = http.StatusUnauthorized
+	case errors.Is(reason, errNoChannel):
+		status = http.StatusNotFound
+	}
+	t.w.Header().Set("Cache-Control", "no-store")
+	t.w.WriteHeader(status)
+}

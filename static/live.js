@@ -1,0 +1,355 @@
+// The live side of a channel's page: the best connection to be had, an honest
+// word on how live the page is, and posts and drafts that survive a bad line.
+(() => {
+	'use strict';
+
+	const $ = id => document.getElementById(id);
+	let live = $('live');
+	if (!live) return;
+	const list = $('messages');
+	const composer = $('composer');
+	const body = $('body');
+	const key = $('key');
+	const state = $('state');
+	const outbox = $('outbox');
+	const words = state.dataset;
+
+	const OPEN_WITHIN = 4000; // ms for a connection to show that it works
+	const SILENT = 40000; // ms without a beat before it is taken for dead
+	const CLIMB = [5000, 300000]; // ms between looks for a better connection, at first and at most
+	const SPEAK_AFTER = 2000; // ms that a lost line may last unmentioned
+
+	// What the page holds: everything up to this revision.
+	const path = live.dataset.path;
+	let after = +live.dataset.after;
+	const address = () => `${path}?after=${after}`;
+	const heard = text => {
+		// A frame that replaces everything starts anew, even from an earlier
+		// number: a backup may have been restored.
+		if (text.startsWith('<hx-partial hx-target="#messages"')) after = 0;
+		for (const m of text.matchAll(/data-revision="(\d+)"/g)) after = Math.max(after, +m[1]);
+	};
+	let taking = Promise.resolve();
+	const take = text => (taking = taking.then(() =>
+		htmx.swap({ sourceElement: live, target: '#messages', swap: 'upsert swapEmpty:false', text, transition: false })));
+
+	// How live the page is, in words. A short gap is not worth a word.
+	let speaking;
+	let since = new Date();
+	const clock = new Intl.DateTimeFormat(document.documentElement.lang, { hour: '2-digit', minute: '2-digit', hourCycle: 'h23' });
+	const say = name => {
+		const text = name === 'offline' ? words.offline.replace('{time}', clock.format(since)) : words[name];
+		state.className = name;
+		if (state.textContent !== text) state.textContent = text;
+	};
+	const isLive = () => {
+		if (!navigator.onLine) return;
+		clearTimeout(speaking);
+		speaking = undefined;
+		say('live');
+		alive();
+		flush();
+	};
+	const isLost = () => {
+		clearTimeout(watch);
+		if (speaking !== undefined) return;
+		since = new Date();
+		speaking = setTimeout(() => say(navigator.onLine ? 'reconnecting' : 'offline'), SPEAK_AFTER);
+		setTimeout(() => { if (speaking !== undefined) say('offline'); }, 10 * SPEAK_AFTER);
+	};
+
+	// A connection that is silent for too long is dead, whatever it says.
+	let watch;
+	const alive = () => {
+		clearTimeout(watch);
+		watch = setTimeout(() => { isLost(); socket(); }, SILENT);
+	};
+
+	// The ladder: a WebSocket, else a stream of events, else held answers.
+	// Each rung that fails leads to the next, the last one back to the first.
+	let end = () => {}; // ends the present rung
+	let failures = 0;
+	const pause = () => Math.min(500 * 2 ** failures++, 5000) * (0.7 + 0.6 * Math.random());
+
+	// The WebSocket is htmx's: it comes with the element and goes with it.
+	let connection;
+	const place = connects => {
+		connection?.socket?.close(1000);
+		connection = undefined;
+		const fresh = live.cloneNode();
+		fresh.removeAttribute('data-htmx-powered');
+		fresh.removeAttribute('hx-ws:connect');
+		if (connects) fresh.setAttribute('hx-ws:connect', address());
+		live.replaceWith(fresh);
+		live = fresh;
+		htmx.process(live);
+	};
+	let opening;
+	const socket = () => {
+		end();
+		end = () => {
+			clearTimeout(opening);
+			place(false);
+		};
+		place(true);
+		awaitSocket();
+	};
+	const awaitSocket = () => {
+		clearTimeout(opening);
+		opening = setTimeout(events, OPEN_WITHIN);
+	};
+	document.addEventListener('htmx:ws:before:connection', event => {
+		connection = event.detail.connection;
+		connection.url = new URL(address(), location.href).href.replace(/^http/, 'ws');
+	});
+	document.addEventListener('htmx:ws:after:connection', () => {
+		clearTimeout(opening);
+		failures = 0;
+		climbAfter = CLIMB[0];
+		isLive();
+	});
+	document.addEventListener('htmx:ws:before:message:incoming', event => {
+		alive();
+		if (event.detail.message.data === ' ') event.detail.cancelled = true;
+	});
+	document.addEventListener('htmx:ws:after:message:incoming', event => heard(event.detail.message.data));
+	document.addEventListener('htmx:ws:close', event => {
+		const { code, reason } = event.detail;
+		if (reason !== 'closed' || leaving) return;
+		if (code >= 4000) return over();
+		isLost();
+		// Never opened, twice: something on the way does not let it through.
+		if (++failures >= 2) events();
+		else awaitSocket();
+	});
+
+	const events = () => {
+		end();
+		const source = new EventSource(address());
+		let climb;
+		const timer = setTimeout(held, OPEN_WITHIN);
+		end = () => {
+			source.close();
+			clearTimeout(timer);
+			clearTimeout(climb);
+		};
+		source.addEventListener('open', event => {
+			if (event.data === undefined) return; // the browser's own: headers alone prove nothing
+			clearTimeout(timer);
+			climb = climbLater();
+			isLive();
+		});
+		source.addEventListener('beat', alive);
+		source.addEventListener('over', over);
+		source.addEventListener('message', async event => {
+			alive();
+			await take(event.data);
+			heard(event.data);
+		});
+		source.addEventListener('error', () => {
+			isLost();
+			held();
+		});
+	};
+
+	const held = () => {
+		end();
+		const control = new AbortController();
+		let climb;
+		let stopped = false;
+		end = () => {
+			stopped = true;
+			control.abort();
+			clearTimeout(climb);
+		};
+		climb = climbLater();
+		(async () => {
+			while (!stopped) {
+				try {
+					const quiet = setTimeout(isLive, OPEN_WITHIN / 2); // it waits, so it was let in
+					const answer = await fetch(address(), { headers: { Accept: 'text/html' }, signal: control.signal }).finally(() => clearTimeout(quiet));
+					if (answer.status === 401 || answer.status === 404) return over();
+					if (!answer.ok) throw new Error(answer.status);
+					const text = await answer.text();
+					isLive();
+					if (text.trim()) await take(text);
+					heard(text);
+				} catch {
+					if (stopped) return;
+					isLost();
+					end();
+					retry();
+					return;
+				}
+			}
+		})();
+	};
+
+	// From a lower rung, look now and then whether a WebSocket can be had.
+	let climbAfter = CLIMB[0];
+	const climbLater = () => setTimeout(() => {
+		const present = end;
+		const probe = new WebSocket(new URL(address(), location.href).href.replace(/^http/, 'ws'));
+		climbAfter = Math.min(climbAfter * 2, CLIMB[1]);
+		probe.addEventListener('open', () => {
+			probe.close();
+			if (end !== present) return;
+			failures = 0;
+			socket();
+		});
+	}, climbAfter);
+
+	let retrying;
+	const retry = () => {
+		clearTimeout(retrying);
+		retrying = setTimeout(socket, pause());
+	};
+
+	// The session or the channel is over. The page that comes says so; what is
+	// typed is kept as a draft.
+	let leaving = false;
+	addEventListener('beforeunload', () => { leaving = true; });
+	const over = () => {
+		end();
+		if (!leaving) location.reload();
+	};
+
+	// A tab that wakes, or a line that is back, does not wait for its turn.
+	const wake = () => {
+		flush();
+		if (document.hidden || state.className === 'live') return;
+		failures = 0;
+		clearTimeout(retrying);
+		socket();
+	};
+	addEventListener('online', wake);
+	addEventListener('offline', () => { isLost(); say('offline'); });
+	document.addEventListener('visibilitychange', wake);
+	// A page that comes back from the browser's memory has a closed connection.
+	addEventListener('pageshow', event => {
+		if (event.persisted) {
+			leaving = false;
+			isLost();
+			socket();
+		}
+	});
+	awaitSocket();
+	end = () => {
+		clearTimeout(opening);
+		place(false);
+	};
+
+	// Drafts and posts under way are kept by this browser, for this user and
+	// channel. Storage may be forbidden: then they live as long as the page.
+	const memory = {};
+	const store = `hubbub:${composer.dataset.user}:${composer.dataset.channel}:`;
+	const load = name => {
+		try { return JSON.parse(localStorage.getItem(store + name)); } catch { return memory[name]; }
+	};
+	const save = (name, value) => {
+		memory[name] = value;
+		try {
+			if (value?.length) localStorage.setItem(store + name, JSON.stringify(value));
+			else localStorage.removeItem(store + name);
+		} catch { /* it lives as long as the page */ }
+	};
+
+	if (!body.value) body.value = load('draft') || '';
+	body.dispatchEvent(new Event('input'));
+	const keepDraft = () => save('draft', body.value);
+	body.addEventListener('input', keepDraft);
+	composer.addEventListener('htmx:finally:request', keepDraft);
+
+	// Posts that could not be sent wait in the outbox, each under its key, so
+	// that none can be made twice.
+	let waiting = load('outbox') || [];
+	const keep = () => {
+		save('outbox', waiting);
+		outbox.replaceChildren(...waiting.map(item => {
+			const row = document.createElement('li');
+			const text = document.createElement('p');
+			const note = document.createElement('small');
+			text.textContent = item.body;
+			text.dir = 'auto';
+			note.textContent = item.error || words.pending;
+			row.append(text, note);
+			if (item.error) {
+				row.className = 'failed';
+				row.append(button(words.retry, () => { delete item.error; flush(); }), button(words.edit, () => {
+					waiting = waiting.filter(other => other !== item);
+					if (!body.value) body.value = item.body;
+					keepDraft();
+					keep();
+				}));
+			}
+			return row;
+		}));
+	};
+	const button = (name, action) => {
+		const b = document.createElement('button');
+		b.type = 'button';
+		b.className = 'quiet';
+		b.textContent = name;
+		b.addEventListener('click', action);
+		return b;
+	};
+	const queue = (text, name) => {
+		waiting.push({ body: text, key: name });
+		keep();
+		composer.dispatchEvent(new CustomEvent('hubbub:taken', { detail: text }));
+		keepDraft();
+	};
+
+	let flushing = false;
+	const flush = async () => {
+		if (flushing) return;
+		flushing = true;
+		try {
+			for (let item; (item = waiting.find(i => !i.error));) {
+				const answer = await fetch(composer.action, {
+					method: 'POST',
+					headers: { 'HX-Request': 'true' },
+					body: new URLSearchParams({ body: item.body, key: item.key }),
+				});
+				const text = await answer.text();
+				if (answer.status === 503) break; // it is about to be back
+				if (answer.ok) {
+					if (text) await take(text);
+					waiting = waiting.filter(i => i !== item);
+				} else {
+					const said = new DOMParser().parseFromString(text, 'text/html');
+					item.error = said.querySelector('p')?.textContent || words.failed;
+				}
+				keep();
+			}
+		} catch { /* still away: the connection's return tries again */ }
+		flushing = false;
+	};
+
+	// While others wait, a new post waits behind them: order is kept.
+	composer.addEventListener('htmx:config:request', event => {
+		if (!waiting.some(i => !i.error)) return;
+		event.preventDefault();
+		queue(body.value, key.value);
+		flush();
+	});
+	composer.addEventListener('htmx:error', event => {
+		const { ctx } = event.detail;
+		if (!ctx?.request || ctx.response) return;
+		queue(ctx.request.body.get('body'), ctx.request.body.get('key'));
+		isLost();
+		if (state.className === 'live') socket();
+	});
+	keep();
+	flush();
+
+	// On a computer that people share, what one typed is not for the next.
+	document.addEventListener('submit', event => {
+		if (!event.target.action?.endsWith?.('/logout')) return;
+		try {
+			for (const name of Object.keys(localStorage)) {
+				if (name.startsWith(`hubbub:${composer.dataset.user}:`)) localStorage.removeItem(name);
+			}
+		} catch { /* nothing was kept */ }
+	});
+})();
