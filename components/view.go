@@ -59,6 +59,7 @@ type SignInView struct {
 	AskPassword   bool   // the name has a password: show the field open, and focus it
 	PasswordError string
 	Next          string // local path to go to once in, "" for none
+	Key           string // the form's key: sent twice, it signs in as one
 }
 
 // UserView is the viewer's own page. One form posts current (where there is a

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"sync"
 	"time"
 	"unicode/utf8"
 
@@ -58,7 +59,7 @@ func (h *Handlers) newSessions() *scs.SessionManager {
 func (h *Handlers) home(w http.ResponseWriter, r *http.Request, p *components.Page) error {
 	next := localPath(r.URL.Query().Get("next"))
 	if p.Viewer == nil {
-		h.render(w, r, p, http.StatusOK, components.SignIn(p, components.SignInView{Next: next}))
+		h.render(w, r, p, http.StatusOK, components.SignIn(p, components.SignInView{Next: next, Key: newKey()}))
 		return nil
 	}
 	if next == "" {
@@ -89,6 +90,7 @@ func (h *Handlers) logIn(w http.ResponseWriter, r *http.Request, p *components.P
 	view := components.SignInView{
 		Name: r.PostForm.Get("name"),
 		Next: localPath(r.PostForm.Get("next")),
+		Key:  r.PostForm.Get("key"),
 	}
 	refuse := func(status int) error {
 		h.render(w, r, p, status, components.SignIn(p, view))
@@ -123,8 +125,11 @@ func (h *Handlers) logIn(w http.ResponseWriter, r *http.Request, p *components.P
 			return err
 		}
 		created = true
+		h.newcomers.add(view.Key, user.ID, time.Now())
 	case err != nil:
 		return err
+	case h.newcomers.has(view.Key, user.ID, time.Now()):
+		created = true
 	case !user.HasPassword():
 		view.NameError = p.Locale.NameTaken(name.Text)
 		return refuse(http.StatusConflict)
@@ -155,6 +160,52 @@ func (h *Handlers) logIn(w http.ResponseWriter, r *http.Request, p *components.P
 	}
 	h.redirect(w, r, next)
 	return nil
+}
+
+// newcomers remembers for a minute which form made which user. A browser that
+// sends a form twice, as for a double click, hears only the second answer; the
+// first had the cookie without which the name would be lost.
+type newcomers struct {
+	mu    sync.Mutex
+	byKey map[string]newcomer
+}
+
+type newcomer struct {
+	userID int64
+	until  time.Time
+}
+
+// add remembers a user by the key of the form. A key that can be guessed is
+// none.
+func (n *newcomers) add(key string, userID int64, now time.Time) {
+	if len(key) < len(newKey()) || len(key) > maxKey {
+		return
+	}
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.byKey == nil {
+		n.byKey = map[string]newcomer{}
+	}
+	n.byKey[key] = newcomer{userID, now.Add(time.Minute)}
+}
+
+// has reports whether the form with that key has just made the user.
+func (n *newcomers) has(key string, userID int64, now time.Time) bool {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	made, ok := n.byKey[key]
+	return ok && made.userID == userID && now.Before(made.until)
+}
+
+// sweep forgets those whose minute is over.
+func (n *newcomers) sweep(now time.Time) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	for key, made := range n.byKey {
+		if now.After(made.until) {
+			delete(n.byKey, key)
+		}
+	}
 }
 
 // begin starts a user's session under a new token, so that one planted before

@@ -393,3 +393,20 @@ func TestSessionIsProlonged(t *testing.T) {
 	age(40 * 24 * time.Hour)
 	p.get("/user").leadsTo("/?next=%2Fuser")
 }
+
+// TestFormSentTwice is about a browser that sends the sign-in form twice and
+// hears only the second answer: nobody else could get the name back.
+func TestFormSentTwice(t *testing.T) {
+	t.Parallel()
+	s := newServer(t)
+	const key = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+	s.visitor(t).post("/login", "name", "Anna", "key", key).leadsTo("/")
+	again := s.visitor(t)
+	again.post("/login", "name", "Anna", "key", key).leadsTo("/")
+	again.get("/channels").says("Welcome, Anna.")
+	for _, other := range []string{"", "x", "ZYXWVUTSRQPONMLKJIHGFEDCBA"} {
+		s.visitor(t).post("/login", "name", "Anna", "key", other).is(http.StatusConflict)
+	}
+	s.visitor(t).post("/login", "name", "Bob", "key", "short").leadsTo("/")
+	s.visitor(t).post("/login", "name", "Bob", "key", "short").is(http.StatusConflict)
+}

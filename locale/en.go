@@ -130,7 +130,6 @@ func english() *Locale {
 			Send:            "Send",
 			SendKeys:        "Shift+Enter",
 			SendKeysEnter:   "Enter",
-			SendHint:        "Shift+Enter sends",
 			EnterSends:      "Enter sends",
 			Delete:          "Delete message",
 			MessageDeleted:  "The message has been deleted.",

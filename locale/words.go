@@ -107,7 +107,6 @@ type Words struct {
 	Send            string
 	SendKeys        string // the keys that send, on the button
 	SendKeysEnter   string // the same when Enter sends
-	SendHint        string
 	EnterSends      string // the switch
 	Delete          string
 	MessageDeleted  string

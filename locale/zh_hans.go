@@ -121,7 +121,6 @@ func simplifiedChinese() *Locale {
 			Send:            "发送",
 			SendKeys:        "Shift+Enter",
 			SendKeysEnter:   "Enter",
-			SendHint:        "按 Shift+Enter 发送",
 			EnterSends:      "按 Enter 发送",
 			Delete:          "删除消息",
 			MessageDeleted:  "消息已删除。",
