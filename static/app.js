@@ -25,6 +25,21 @@
 		addEventListener('pageshow', () => { asked = false; });
 	}
 
+	// On a computer that people share, what one typed is not for the next: it
+	// goes once a log-out has led here. A session that has ended by itself
+	// leaves it for its user. Storage may be forbidden: then nothing was kept.
+	try {
+		if (signIn && sessionStorage.getItem('hubbub:leaving')) {
+			for (const name of Object.keys(localStorage)) {
+				if (name.startsWith('hubbub:')) localStorage.removeItem(name);
+			}
+		}
+		sessionStorage.removeItem('hubbub:leaving');
+		document.addEventListener('submit', event => {
+			if (event.target.getAttribute('action')?.endsWith('/logout')) sessionStorage.setItem('hubbub:leaving', '1');
+		});
+	} catch { /* nothing was kept */ }
+
 	const list = $('messages');
 	if (!list) return;
 	const scroller = $('scroller');

@@ -30,11 +30,12 @@
 		for (const m of text.matchAll(/data-revision="(\d+)"/g)) after = Math.max(after, +m[1]);
 	};
 	let taking = Promise.resolve();
-	const take = text => (taking = taking.then(() =>
+	const take = text => (taking = taking.catch(() => {}).then(() =>
 		htmx.swap({ sourceElement: live, target: '#messages', swap: 'upsert swapEmpty:false', text, transition: false })));
 
 	// How live the page is, in words. A short gap is not worth a word.
 	let speaking;
+	let givingUp;
 	let since = new Date();
 	const clock = new Intl.DateTimeFormat(document.documentElement.lang, { hour: '2-digit', minute: '2-digit', hourCycle: 'h23' });
 	const say = name => {
@@ -45,6 +46,7 @@
 	const isLive = () => {
 		if (!navigator.onLine) return;
 		clearTimeout(speaking);
+		clearTimeout(givingUp); // the next gap has a time of its own
 		speaking = undefined;
 		say('live');
 		alive();
@@ -55,7 +57,7 @@
 		if (speaking !== undefined) return;
 		since = new Date();
 		speaking = setTimeout(() => say(navigator.onLine ? 'reconnecting' : 'offline'), SPEAK_AFTER);
-		setTimeout(() => { if (speaking !== undefined) say('offline'); }, 10 * SPEAK_AFTER);
+		givingUp = setTimeout(() => say('offline'), 10 * SPEAK_AFTER);
 	};
 
 	// A connection that is silent for too long is dead, whatever it says.
@@ -131,12 +133,12 @@
 		end = () => {
 			source.close();
 			clearTimeout(timer);
-			clearTimeout(climb);
+			climb?.();
 		};
 		source.addEventListener('open', event => {
 			if (event.data === undefined) return; // the browser's own: headers alone prove nothing
 			clearTimeout(timer);
-			climb = climbLater();
+			climb ??= climbLater();
 			isLive();
 		});
 		source.addEventListener('beat', alive);
@@ -155,14 +157,13 @@
 	const held = () => {
 		end();
 		const control = new AbortController();
-		let climb;
+		const stopClimbing = climbLater();
 		let stopped = false;
 		end = () => {
 			stopped = true;
 			control.abort();
-			clearTimeout(climb);
+			stopClimbing();
 		};
-		climb = climbLater();
 		(async () => {
 			while (!stopped) {
 				try {
@@ -186,18 +187,29 @@
 	};
 
 	// From a lower rung, look now and then whether a WebSocket can be had.
+	// Returns what stops that.
 	let climbAfter = CLIMB[0];
-	const climbLater = () => setTimeout(() => {
-		const present = end;
-		const probe = new WebSocket(new URL(address(), location.href).href.replace(/^http/, 'ws'));
-		climbAfter = Math.min(climbAfter * 2, CLIMB[1]);
-		probe.addEventListener('open', () => {
-			probe.close();
-			if (end !== present) return;
-			failures = 0;
-			socket();
-		});
-	}, climbAfter);
+	const climbLater = () => {
+		let probe;
+		const look = () => {
+			probe?.close(); // it has been silent all the while
+			probe = new WebSocket(new URL(address(), location.href).href.replace(/^http/, 'ws'));
+			probe.addEventListener('open', () => {
+				if (stopped) return;
+				failures = 0;
+				socket();
+			});
+			climbAfter = Math.min(climbAfter * 2, CLIMB[1]);
+			timer = setTimeout(look, climbAfter);
+		};
+		let stopped = false;
+		let timer = setTimeout(look, climbAfter);
+		return () => {
+			stopped = true;
+			clearTimeout(timer);
+			probe?.close();
+		};
+	};
 
 	let retrying;
 	const retry = () => {
@@ -241,30 +253,36 @@
 
 	// Drafts and posts under way are kept by this browser, for this user and
 	// channel. Storage may be forbidden: then they live as long as the page.
-	const memory = {};
-	const store = `hubbub:${composer.dataset.user}:${composer.dataset.channel}:`;
-	const load = name => {
-		try { return JSON.parse(localStorage.getItem(store + name)); } catch { return memory[name]; }
+	const drawer = `hubbub:${composer.dataset.user}:${composer.dataset.channel}:`;
+	const load = kind => {
+		try {
+			return Object.keys(localStorage).filter(name => name.startsWith(drawer + kind)).map(name => JSON.parse(localStorage.getItem(name)));
+		} catch {
+			return [];
+		}
 	};
 	const save = (name, value) => {
-		memory[name] = value;
 		try {
-			if (value?.length) localStorage.setItem(store + name, JSON.stringify(value));
-			else localStorage.removeItem(store + name);
+			if (value) localStorage.setItem(drawer + name, JSON.stringify(value));
+			else localStorage.removeItem(drawer + name);
 		} catch { /* it lives as long as the page */ }
 	};
 
-	if (!body.value) body.value = load('draft') || '';
+	if (!body.value) body.value = load('draft')[0] || '';
 	body.dispatchEvent(new Event('input'));
 	const keepDraft = () => save('draft', body.value);
 	body.addEventListener('input', keepDraft);
 	composer.addEventListener('htmx:finally:request', keepDraft);
 
 	// Posts that could not be sent wait in the outbox, each under its key, so
-	// that none can be made twice.
-	let waiting = load('outbox') || [];
-	const keep = () => {
-		save('outbox', waiting);
+	// that none can be made twice, not even by another tab.
+	let waiting = load('post:').sort((a, b) => a.at - b.at);
+	const forget = item => {
+		waiting = waiting.filter(other => other !== item);
+		save('post:' + item.key);
+		show();
+	};
+	const show = () => {
 		outbox.replaceChildren(...waiting.map(item => {
 			const row = document.createElement('li');
 			const text = document.createElement('p');
@@ -276,10 +294,10 @@
 			if (item.error) {
 				row.className = 'failed';
 				row.append(button(words.retry, () => { delete item.error; flush(); }), button(words.edit, () => {
-					waiting = waiting.filter(other => other !== item);
-					if (!body.value) body.value = item.body;
+					body.value = body.value ? `${body.value}\n${item.body}` : item.body;
+					body.focus();
 					keepDraft();
-					keep();
+					forget(item);
 				}));
 			}
 			return row;
@@ -294,8 +312,10 @@
 		return b;
 	};
 	const queue = (text, name) => {
-		waiting.push({ body: text, key: name });
-		keep();
+		const item = { body: text, key: name, at: Date.now() };
+		waiting.push(item);
+		save('post:' + name, item);
+		show();
 		composer.dispatchEvent(new CustomEvent('hubbub:taken', { detail: text }));
 		keepDraft();
 	};
@@ -315,12 +335,12 @@
 				if (answer.status === 503) break; // it is about to be back
 				if (answer.ok) {
 					if (text) await take(text);
-					waiting = waiting.filter(i => i !== item);
+					forget(item);
 				} else {
 					const said = new DOMParser().parseFromString(text, 'text/html');
 					item.error = said.querySelector('p')?.textContent || words.failed;
+					show();
 				}
-				keep();
 			}
 		} catch { /* still away: the connection's return tries again */ }
 		flushing = false;
@@ -340,16 +360,6 @@
 		isLost();
 		if (state.className === 'live') socket();
 	});
-	keep();
+	show();
 	flush();
-
-	// On a computer that people share, what one typed is not for the next.
-	document.addEventListener('submit', event => {
-		if (!event.target.action?.endsWith?.('/logout')) return;
-		try {
-			for (const name of Object.keys(localStorage)) {
-				if (name.startsWith(`hubbub:${composer.dataset.user}:`)) localStorage.removeItem(name);
-			}
-		} catch { /* nothing was kept */ }
-	});
 })();

@@ -1,0 +1,248 @@
+package e2e
+
+import (
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"net/http/httputil"
+	"net/url"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/chromedp/cdproto/network"
+	"github.com/chromedp/chromedp"
+)
+
+// obstacle is what a proxy does to live connections.
+type obstacle int32
+
+const (
+	nothing  obstacle = iota
+	refuses           // it answers a WebSocket's handshake with 400
+	buffers           // it does so too, and holds every answer back until it is complete
+	swallows          // it takes a handshake and never answers
+)
+
+// proxy stands between browsers and a server, on a loopback address.
+type proxy struct {
+	*httptest.Server
+	obstacle   atomic.Int32
+	handshakes atomic.Int32 // that were asked for
+}
+
+// behindProxy returns a proxy with an obstacle, and the server as it is to be
+// visited through it.
+func behindProxy(t *testing.T, s *server, o obstacle) (*proxy, *server) {
+	t.Helper()
+	target, err := url.Parse(s.URL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	plain := &httputil.ReverseProxy{
+		Rewrite: func(r *httputil.ProxyRequest) {
+			r.SetURL(target)
+			r.Out.Host = r.In.Host
+		},
+		FlushInterval: -1,
+		ErrorHandler:  func(w http.ResponseWriter, _ *http.Request, _ error) { w.WriteHeader(http.StatusBadGateway) },
+	}
+	buffering := *plain
+	buffering.ModifyResponse = func(answer *http.Response) error {
+		if !strings.HasSuffix(answer.Request.URL.Path, "/live") || answer.StatusCode == http.StatusSwitchingProtocols {
+			return nil
+		}
+		whole, err := io.ReadAll(answer.Body)
+		answer.Body = io.NopCloser(strings.NewReader(string(whole)))
+		return err
+	}
+	p := &proxy{}
+	p.obstacle.Store(int32(o))
+	ended := make(chan struct{})
+	p.Server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		o, upgrade := obstacle(p.obstacle.Load()), r.Header.Get("Upgrade") != ""
+		if upgrade {
+			p.handshakes.Add(1)
+		}
+		switch {
+		case upgrade && (o == refuses || o == buffers):
+			http.Error(w, "no upgrades here", http.StatusBadRequest)
+		case upgrade && o == swallows:
+			select {
+			case <-r.Context().Done():
+			case <-ended:
+			}
+		case o == buffers:
+			buffering.ServeHTTP(w, r)
+		default:
+			plain.ServeHTTP(w, r)
+		}
+	}))
+	t.Cleanup(func() {
+		close(ended)
+		p.CloseClientConnections()
+		p.Close()
+	})
+	through := *s
+	through.URL = p.URL
+	return p, &through
+}
+
+// expectBadLine announces what a browser says of a line that is cut.
+func (p *person) expectBadLine() {
+	for _, part := range []string{"net::ERR_", "Failed to fetch", "WebSocket connection to", "htmx:ws:error"} {
+		p.expect(part)
+	}
+}
+
+// What the state of a page is, and whether it has a WebSocket.
+const (
+	isLive    = `document.getElementById("state").className === "live"`
+	hasSocket = `document.getElementById("live").hasAttribute("hx-ws:connect")`
+)
+
+// TestLadder is behind proxies of three kinds that do not let a WebSocket
+// through. The page finds a way by itself, and back once there is no obstacle.
+func TestLadder(t *testing.T) {
+	t.Parallel()
+	for name, o := range map[string]obstacle{"refuses": refuses, "buffers": buffers, "swallows": swallows} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := quick(t)
+			cleo := newVisitor(t, s, "Cleo")
+			cleo.post(t, "general", "before") // message 1
+			front, through := behindProxy(t, s, o)
+			ann := newUser(t, through, "Ann")
+			ann.expectBadLine()
+			began := time.Now()
+			ann.open(t, through, "general")
+			ann.waitFor(t, isLive+` && !`+hasSocket)
+			if took := time.Since(began); took > 15*time.Second {
+				t.Errorf("it is live after %v", took)
+			}
+			tried := front.handshakes.Load()
+			cleo.post(t, "general", "by another way")
+			ann.waitRow(t, "by another way")
+			cleo.send(t, "/channels/general/messages/1/delete", nil)
+			ann.waitFor(t, count("before")+" === 0")
+			cleo.post(t, "general", numbered(10)...)
+			ann.waitRow(t, "message 10")
+			ann.post(t, "my own")
+			want := append([]string{"by another way"}, append(numbered(10), "my own")...)
+			ann.wantRows(t, want...)
+
+			// That a look for a WebSocket is in vain is not the end of it.
+			eventually(t, "the page looks for a WebSocket", func() bool { return front.handshakes.Load() > tried })
+			front.obstacle.Store(int32(nothing))
+			ann.waitFor(t, isLive+` && `+hasSocket)
+			cleo.post(t, "general", "by the best way")
+			ann.waitRow(t, "by the best way")
+			ann.wantRows(t, append(want, "by the best way")...)
+			ann.see(t, "#state", "Live")
+		})
+	}
+}
+
+// offline cuts the person's line, or mends it.
+func (p *person) offline(t *testing.T, off bool) {
+	t.Helper()
+	conditions := []*network.Conditions{{Offline: off, DownloadThroughput: -1, UploadThroughput: -1}}
+	p.do(t,
+		command(network.OverrideNetworkState, network.OverrideNetworkStateParams{Offline: off, DownloadThroughput: -1, UploadThroughput: -1}),
+		command(network.EmulateNetworkConditionsByRule, network.EmulateNetworkConditionsByRuleParams{MatchedNetworkConditions: conditions}),
+	)
+}
+
+// TestOffline cuts the line: the page says so and since when, keeps what is
+// posted, and sends it once when the line is back.
+func TestOffline(t *testing.T) {
+	t.Parallel()
+	for tag, word := range map[string]string{"en-US": "Offline since", "zh-CN": "离线"} {
+		t.Run(tag, func(t *testing.T) {
+			t.Parallel()
+			s := quick(t)
+			cleo := newVisitor(t, s, "Cleo")
+			ann := newUser(t, s, "Ann", withLanguage(tag))
+			ann.expectBadLine()
+			ann.open(t, s, "general")
+			ann.waitFor(t, isLive)
+			ann.offline(t, true)
+			ann.see(t, "#state.offline", word)
+			ann.want(t, `/\d\d:\d\d/.test(document.getElementById("state").textContent)`)
+			for _, text := range numbered(3) {
+				ann.fill(t, "#body", text)
+				ann.click(t, send)
+				ann.see(t, "#outbox li", text)
+				ann.waitFor(t, `document.getElementById("body").value === ""`)
+			}
+			ann.wantRows(t)
+			ann.waitFor(t, `document.querySelectorAll("#outbox li").length === 3`)
+			cleo.post(t, "general", "meanwhile")
+
+			ann.offline(t, false)
+			ann.waitFor(t, isLive+` && !document.querySelector("#outbox li")`)
+			ann.wantRows(t, append([]string{"meanwhile"}, numbered(3)...)...)
+			ann.do(t, chromedp.Reload())
+			ann.wantRows(t, append([]string{"meanwhile"}, numbered(3)...)...)
+		})
+	}
+}
+
+// TestOfflineReload loses the server under a post, and the page as well: the
+// next page of the channel sends it.
+func TestOfflineReload(t *testing.T) {
+	t.Parallel()
+	s := quick(t)
+	ann := newUser(t, s, "Ann")
+	ann.expectBadLine()
+	ann.open(t, s, "general")
+	ann.waitFor(t, isLive)
+	ann.offline(t, true)
+	ann.fill(t, "#body", "it waits")
+	ann.click(t, send)
+	ann.see(t, "#outbox li", "it waits")
+	ann.visit(t, "about:blank")
+	ann.offline(t, false)
+	ann.open(t, s, "general")
+	ann.waitRow(t, "it waits")
+	ann.waitFor(t, `!document.querySelector("#outbox li")`)
+	ann.do(t, chromedp.Reload())
+	ann.wantRows(t, "it waits")
+}
+
+// TestDraft keeps what is typed and not sent, for each channel.
+func TestDraft(t *testing.T) {
+	t.Parallel()
+	s := quick(t)
+	newVisitor(t, s, "Cleo").send(t, "/channels", url.Values{"name": {"other"}})
+	ann := newUser(t, s, "Ann")
+	body := func(text string) string { return `document.getElementById("body").value === ` + js(text) }
+	drafts := map[string]string{"general": "a draft\nof two lines", "other": "<b>another</b>"}
+	for channel, text := range drafts {
+		ann.open(t, s, channel)
+		ann.want(t, body(""))
+		ann.fill(t, "#body", text)
+	}
+	for channel, text := range drafts {
+		ann.open(t, s, channel)
+		ann.want(t, body(text))
+		ann.do(t, chromedp.Reload())
+		ann.waitFor(t, body(text))
+	}
+	ann.open(t, s, "general")
+	ann.click(t, send)
+	ann.waitRow(t, drafts["general"])
+	ann.waitFor(t, body(""))
+	ann.do(t, chromedp.Reload())
+	ann.waitRow(t, drafts["general"])
+	ann.want(t, body(""))
+	ann.open(t, s, "other")
+	ann.want(t, body(drafts["other"]))
+
+	// A log-out takes them along.
+	ann.follow(t, `form[action$="/logout"] button`)
+	ann.fill(t, "#password", "rain in may")
+	ann.follow(t, `main form[action="/logout"] button.primary`)
+	ann.want(t, `!Object.keys(localStorage).some(name => name.includes(":draft"))`)
+}
