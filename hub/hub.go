@@ -95,7 +95,7 @@ type Hub struct {
 }
 
 func newHub(channelID int64, source Source) *Hub {
-	return &Hub{channelID: channelID, source: source, subscribers: map[*Subscriber]struct{}{}}
+	return &Hub{channelID: channelID, source: source, used: time.Now(), subscribers: map[*Subscriber]struct{}{}}
 }
 
 // Window returns the newest rows, WindowSize at most. They are shared: do not

@@ -6,7 +6,6 @@
 	const $ = id => document.getElementById(id);
 	let live = $('live');
 	if (!live) return;
-	const list = $('messages');
 	const composer = $('composer');
 	const body = $('body');
 	const key = $('key');
