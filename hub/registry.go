@@ -153,6 +153,9 @@ func (h *Hub) idleSince() (time.Time, bool) {
 func (h *Hub) evict() bool {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	h.evicted = len(h.subscribers) == 0
-	return h.evicted
+	if len(h.subscribers) > 0 {
+		return false
+	}
+	h.evicted = true
+	return true
 }

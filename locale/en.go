@@ -48,7 +48,6 @@ func english() *Locale {
 			SignIn:          "Sign in",
 			Cancel:          "Cancel",
 			UserCreated:     func(name string) string { return "New username " + name + " created." },
-			Welcome:         func(name string) string { return "Welcome, " + name + "." },
 			NotLoggedIn:     "You are not logged in.",
 			LoggedOut:       "You have logged out.",
 			AlreadySignedIn: func(name string) string { return "You are already signed in as " + name + "." },

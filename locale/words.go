@@ -38,7 +38,6 @@ type Words struct {
 	SignIn            string
 	Cancel            string
 	UserCreated       func(name string) string
-	Welcome           func(name string) string
 	NotLoggedIn       string
 	LoggedOut         string
 	AlreadySignedIn   func(name string) string

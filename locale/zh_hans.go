@@ -49,7 +49,6 @@ func simplifiedChinese() *Locale {
 			SignIn:          "登录",
 			Cancel:          "取消",
 			UserCreated:     func(name string) string { return "新用户“" + name + "”已创建。" },
-			Welcome:         func(name string) string { return "欢迎，" + name + "。" },
 			NotLoggedIn:     "你尚未登录。",
 			LoggedOut:       "你已退出登录。",
 			AlreadySignedIn: func(name string) string { return "你已经以“" + name + "”的身份登录。" },
