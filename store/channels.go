@@ -67,7 +67,35 @@ func (s *Store) ChannelByName(ctx context.Context, name Name) (Channel, error) {
 
 // Channels returns all channels by name.
 func (s *Store) Channels(ctx context.Context) ([]Channel, error) {
-	rows, err := s.readers.QueryContext(ctx, `SELECT `+channelColumns+` FROM channels ORDER BY name_key`)
+	return s.queryChannels(ctx, `ORDER BY name_key`)
+}
+
+// ChannelsNear returns the channels that matter most to a user, n at most: those
+// visited last and then the newest of the others. They are in the order of
+// their names.
+func (s *Store) ChannelsNear(ctx context.Context, userID int64, n int) ([]Channel, error) {
+	return s.queryChannels(ctx, `WHERE id IN (
+		WITH visited AS (SELECT channel_id AS id FROM positions WHERE user_id = $1 ORDER BY visited_at DESC LIMIT $2),
+			others AS (SELECT id FROM channels WHERE id NOT IN (SELECT id FROM visited) ORDER BY id DESC LIMIT $2),
+			near AS (SELECT id, 1 AS turn FROM visited UNION ALL SELECT id, 2 FROM others ORDER BY turn, id DESC LIMIT $2)
+		SELECT id FROM near) ORDER BY name_key`, userID, n)
+}
+
+// ChannelsAfter returns the channels that were made after the one with an id,
+// the newest n at most, in the order of their names.
+func (s *Store) ChannelsAfter(ctx context.Context, id int64, n int) ([]Channel, error) {
+	return s.queryChannels(ctx, `WHERE id IN (
+		SELECT id FROM channels WHERE id > $1 ORDER BY id DESC LIMIT $2) ORDER BY name_key`, id, n)
+}
+
+// LatestChannel returns the id of the channel made last, 0 where there is none.
+func (s *Store) LatestChannel(ctx context.Context) (id int64, err error) {
+	err = s.readers.QueryRowContext(ctx, `SELECT coalesce(max(id), 0) FROM channels`).Scan(&id)
+	return id, err
+}
+
+func (s *Store) queryChannels(ctx context.Context, which string, args ...any) ([]Channel, error) {
+	rows, err := s.readers.QueryContext(ctx, `SELECT `+channelColumns+` FROM channels `+which, args...)
 	if err != nil {
 		return nil, err
 	}

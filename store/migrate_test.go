@@ -42,6 +42,11 @@ func TestMigrateFromEverySchema(t *testing.T) {
 			if m := post(t, s, general, anna, "new"); m.ID != 5 {
 				t.Errorf("the next message: %+v", m)
 			}
+			// What was there before positions were is read where the user was last.
+			empty := must[Channel](t)(s.ChannelByName(t.Context(), channelName(t, "a/b")))
+			if position, err := s.Position(t.Context(), anna.ID, empty.ID); position != 0 || err != nil {
+				t.Errorf("Anna's position: %d, %v", position, err)
+			}
 			for token, open := range map[string]bool{"open": true, "over": false} {
 				if _, found, err := s.Sessions().FindCtx(t.Context(), token); found != open || err != nil {
 					t.Errorf("session %s: %v, %v", token, found, err)
@@ -61,7 +66,7 @@ func TestReopen(t *testing.T) {
 		post(t, s, c, u, fmt.Sprint("message ", i))
 	}
 	check(t, s.DeleteMessage(t.Context(), c.ID, 7, u.ID))
-	check(t, s.SetLastChannel(t.Context(), u.ID, c.ID))
+	check(t, s.Visit(t.Context(), u.ID, c.ID, 3, noon))
 	before := describe(t, s)
 	check(t, s.Close())
 
@@ -144,7 +149,7 @@ func describe(t *testing.T, s *Store) contents {
 			break
 		}
 		c.users++
-		c.all = append(c.all, u)
+		c.all = append(c.all, u, must[map[int64]int64](t)(s.Positions(t.Context(), id)))
 	}
 	for _, channel := range must[[]Channel](t)(s.Channels(t.Context())) {
 		c.channels++

@@ -70,11 +70,3 @@ func (s *Store) SetPassword(ctx context.Context, userID int64, password string) 
 	})
 	return u, err
 }
-
-// SetLastChannel notes the channel that a user is in.
-func (s *Store) SetLastChannel(ctx context.Context, userID, channelID int64) error {
-	return s.write(ctx, func(ctx context.Context, t *tx) error {
-		_, err := t.ExecContext(ctx, `UPDATE users SET last_channel = $1 WHERE id = $2`, channelID, userID)
-		return err
-	})
-}

@@ -76,8 +76,9 @@ func TestUser(t *testing.T) {
 	if removed.HasPassword() || removed.Epoch != anna.Epoch+2 {
 		t.Errorf("after removing it: %+v", removed)
 	}
-	check(t, s.SetLastChannel(t.Context(), anna.ID, 7))
-	removed.LastChannel = 7
+	general := newChannel(t, s, "general")
+	check(t, s.Visit(t.Context(), anna.ID, general.ID, 0, noon))
+	removed.LastChannel = general.ID
 	if got := must[User](t)(s.User(t.Context(), anna.ID)); got != removed {
 		t.Errorf("got %+v, want %+v", got, removed)
 	}
