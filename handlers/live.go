@@ -123,7 +123,10 @@ func (h *Handlers) subscribe(r *http.Request, p *components.Page, after int64) (
 	if err != nil {
 		return nil, err
 	}
-	return h.hubs.Subscribe(r.Context(), channel.ID, after)
+	return h.hubs.Subscribe(r.Context(), channel.ID, after, hub.Visitor{
+		User: hub.User{ID: p.Viewer.ID, Name: p.Viewer.Name},
+		Seen: r.URL.Query().Get("present"),
+	})
 }
 
 // push sends what the subscriber is told until one of them ends, and returns

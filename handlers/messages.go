@@ -197,3 +197,6 @@ func (s source) Replace(w hub.Window) []byte {
 	}
 	return components.Replace(rows, w.Revision)
 }
+
+// Presence implements hub.Source. Pages do not show it yet.
+func (s source) Presence(hub.Presence) []byte { return nil }

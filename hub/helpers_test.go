@@ -98,6 +98,8 @@ func (l *ledger) Changes(ctx context.Context, channelID, after int64, n int) ([]
 
 func (l *ledger) Replace(w Window) []byte { return page(w, ".\n") }
 
+func (l *ledger) Presence(Presence) []byte { return nil }
+
 // page writes a window.
 func page(w Window, end string) []byte {
 	out := fmt.Appendf(nil, "=%d\n", w.Revision)
@@ -193,7 +195,7 @@ func window(t testing.TB, r *Registry, channelID int64) Window {
 
 func subscribe(t testing.TB, r *Registry, channelID, after int64) *Subscriber {
 	t.Helper()
-	s, err := r.Subscribe(t.Context(), channelID, after)
+	s, err := r.Subscribe(t.Context(), channelID, after, Visitor{})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -65,6 +65,10 @@ type Source interface {
 	// Replace returns the frame that puts a window in the place of all that a
 	// subscriber holds.
 	Replace(w Window) []byte
+
+	// Presence returns the frame that shows a presence, empty for none. It may
+	// be called by many at a time.
+	Presence(p Presence) []byte
 }
 
 // ErrRestart ends a subscription when the node stops.
@@ -81,6 +85,7 @@ var errEvicted = errors.New("hub: evicted")
 type Hub struct {
 	channelID int64
 	source    Source
+	flusher   *flusher
 
 	loading sync.Mutex // held while reading from the source
 
@@ -92,10 +97,15 @@ type Hub struct {
 	window      Window
 	log         []Change // the latest changes, without a gap, up to window.Revision
 	subscribers map[*Subscriber]struct{}
+	people      map[int64]*person // those who are here, by their ids
+	stirred     bool              // not all may have been told who is here
 }
 
-func newHub(channelID int64, source Source) *Hub {
-	return &Hub{channelID: channelID, source: source, used: time.Now(), subscribers: map[*Subscriber]struct{}{}}
+func newHub(channelID int64, source Source, flusher *flusher) *Hub {
+	return &Hub{
+		channelID: channelID, source: source, flusher: flusher, used: time.Now(),
+		subscribers: map[*Subscriber]struct{}{}, people: map[int64]*person{},
+	}
 }
 
 // Window returns the newest rows, WindowSize at most. They are shared: do not
@@ -145,6 +155,9 @@ func (h *Hub) publish(changes []Change) (behind bool) {
 func (h *Hub) apply(c Change) {
 	h.window.Revision = c.Revision
 	h.log = append(h.log, c)
+	if c.ID == c.Revision && !c.Gone {
+		h.stopped(c.Row.AuthorID)
+	}
 	if len(h.log) >= 2*maxMissed {
 		h.log = slices.Clone(h.log[len(h.log)-maxMissed:])
 	}
@@ -185,11 +198,8 @@ func (h *Hub) starved() bool {
 
 // send queues a frame for every subscriber.
 func (h *Hub) send(frame []byte) {
-	if len(frame) == 0 {
-		return
-	}
 	for s := range h.subscribers {
-		s.push(frame)
+		s.Tell(frame)
 	}
 }
 
@@ -320,46 +330,47 @@ func (h *Hub) uncovered(told map[int64]int64, top int64) []byte {
 
 // subscribe adds a subscriber that holds all up to the revision after. The
 // first frames in its queue are what it has missed.
-func (h *Hub) subscribe(ctx context.Context, after int64) (*Subscriber, error) {
-	if s, err := h.join(nil, after); s != nil || err != nil {
-		return s, err
-	}
-	for {
+func (h *Hub) subscribe(ctx context.Context, after int64, visitor Visitor) (*Subscriber, error) {
+	s := h.greet(visitor)
+	joined, err := h.join(s, nil, after)
+	for !joined && err == nil {
 		// Further back than memory reaches.
 		changes, revision, err := h.source.Changes(ctx, h.channelID, after, maxMissed+1)
 		if err != nil {
 			return nil, err
 		}
-		if s, err := h.join(changes, revision); s != nil || err != nil {
-			return s, err
-		}
-		h.hear(revision)
-		if err := h.catchUp(ctx); err != nil {
-			return nil, err
+		if joined, err = h.join(s, changes, revision); !joined && err == nil {
+			h.hear(revision)
+			err = h.catchUp(ctx)
 		}
 	}
+	if err != nil {
+		return nil, err
+	}
+	return s, nil
 }
 
 // join adds a subscriber that holds all up to a revision once it has been told
-// of changes. It returns nil where memory does not reach back to that revision,
+// of changes. It does not where memory does not reach back to that revision,
 // or has not come to it yet.
-func (h *Hub) join(changes []Change, revision int64) (*Subscriber, error) {
+func (h *Hub) join(s *Subscriber, changes []Change, revision int64) (joined bool, err error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if h.evicted {
-		return nil, errEvicted
+		return false, errEvicted
 	}
 	if len(changes) > maxMissed {
-		return h.add(h.source.Replace(h.shown())), nil
+		h.add(s, h.source.Replace(h.shown()))
+		return true, nil
 	}
 	if len(changes) > 0 && revision > h.window.Revision {
-		return nil, nil
+		return false, nil
 	}
 	rest, ok := h.missed(revision)
-	if !ok {
-		return nil, nil
+	if ok {
+		h.add(s, h.frame(changes, math.MaxInt64), rest)
 	}
-	return h.add(h.frame(changes, math.MaxInt64), rest), nil
+	return ok, nil
 }
 
 // hear notes that the channel has reached a revision.
@@ -370,16 +381,19 @@ func (h *Hub) hear(revision int64) {
 }
 
 // add adds a subscriber with what it has missed.
-func (h *Hub) add(missed ...[]byte) *Subscriber {
-	s := newSubscriber(h, missed)
+func (h *Hub) add(s *Subscriber, missed ...[]byte) {
+	s.precede(missed)
 	h.subscribers[s] = struct{}{}
-	return s
+	h.enter(s.user)
 }
 
 func (h *Hub) remove(s *Subscriber) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	delete(h.subscribers, s)
+	if _, ok := h.subscribers[s]; ok {
+		delete(h.subscribers, s)
+		h.leave(s.user)
+	}
 }
 
 // closeAll ends every subscription for a reason and lets nobody in any more.

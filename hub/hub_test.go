@@ -340,7 +340,7 @@ func TestClose(t *testing.T) {
 	r.Close()
 	group.Wait()
 	r.Publish(1, []Change{l.post(1, "late"), l.post(1, "later")})
-	if _, err := r.Subscribe(t.Context(), 1, 0); !errors.Is(err, ErrRestart) {
+	if _, err := r.Subscribe(t.Context(), 1, 0, Visitor{}); !errors.Is(err, ErrRestart) {
 		t.Errorf("Subscribe after Close: %v", err)
 	}
 	// Requests under way are still answered, of channels that nobody was in too.
@@ -348,7 +348,7 @@ func TestClose(t *testing.T) {
 		if w, err := r.Window(t.Context(), channel); err != nil || len(w.Rows) != rows {
 			t.Errorf("Window of %d after Close: %d rows, %v", channel, len(w.Rows), err)
 		}
-		if _, err := r.Subscribe(t.Context(), channel, 0); !errors.Is(err, ErrRestart) {
+		if _, err := r.Subscribe(t.Context(), channel, 0, Visitor{}); !errors.Is(err, ErrRestart) {
 			t.Errorf("Subscribe to %d after Close: %v", channel, err)
 		}
 	}
@@ -448,7 +448,7 @@ func TestEvictedHub(t *testing.T) {
 	for channel := range int64(2 * maxIdle) {
 		window(t, r, channel+1)
 	}
-	if s, err := h.subscribe(t.Context(), 0); !errors.Is(err, errEvicted) {
+	if s, err := h.subscribe(t.Context(), 0, Visitor{}); !errors.Is(err, errEvicted) {
 		t.Errorf("got %v, %v", s, err)
 	}
 }
@@ -568,7 +568,7 @@ func TestSourceFails(t *testing.T) {
 	if _, err := r.Window(t.Context(), 1); !errors.Is(err, source.err) {
 		t.Errorf("Window: %v", err)
 	}
-	if _, err := r.Subscribe(t.Context(), 1, 0); !errors.Is(err, source.err) {
+	if _, err := r.Subscribe(t.Context(), 1, 0, Visitor{}); !errors.Is(err, source.err) {
 		t.Errorf("Subscribe: %v", err)
 	}
 	source.err = nil

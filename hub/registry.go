@@ -13,22 +13,27 @@ const maxIdle = 128
 
 // Registry has a hub for each channel in use.
 type Registry struct {
-	source Source
-	log    *slog.Logger
+	source  Source
+	log     *slog.Logger
+	flusher *flusher
 
-	ctx    context.Context // of the reads that no request waits for
-	cancel context.CancelFunc
-	work   sync.WaitGroup
+	ctx      context.Context // of the reads that no request waits for
+	cancel   context.CancelFunc
+	work     sync.WaitGroup // those reads
+	flushing sync.WaitGroup // the flusher
 
 	mu     sync.Mutex
 	closed bool
 	hubs   map[int64]*Hub
 }
 
-// NewRegistry returns a registry whose hubs read from the source.
+// NewRegistry returns a registry whose hubs read from the source. The caller
+// closes it.
 func NewRegistry(source Source, log *slog.Logger) *Registry {
 	ctx, cancel := context.WithCancel(context.Background())
-	return &Registry{source: source, log: log, ctx: ctx, cancel: cancel, hubs: map[int64]*Hub{}}
+	r := &Registry{source: source, log: log, flusher: newFlusher(), ctx: ctx, cancel: cancel, hubs: map[int64]*Hub{}}
+	r.flushing.Go(func() { r.flusher.run(ctx) })
+	return r
 }
 
 // Window returns the newest rows of a channel, WindowSize at most.
@@ -40,15 +45,15 @@ func (r *Registry) Window(ctx context.Context, channelID int64) (Window, error) 
 	return h.Window(), nil
 }
 
-// Subscribe returns a subscriber to a channel for one that holds all up to the
-// revision after. The caller closes it.
-func (r *Registry) Subscribe(ctx context.Context, channelID, after int64) (*Subscriber, error) {
+// Subscribe returns a subscriber to a channel for a visitor whose page holds
+// all up to the revision after. The caller closes it.
+func (r *Registry) Subscribe(ctx context.Context, channelID, after int64, visitor Visitor) (*Subscriber, error) {
 	for {
 		h, err := r.hub(ctx, channelID)
 		if err != nil {
 			return nil, err
 		}
-		s, err := h.subscribe(ctx, after)
+		s, err := h.subscribe(ctx, after, visitor)
 		if !errors.Is(err, errEvicted) {
 			return s, err
 		}
@@ -67,9 +72,7 @@ func (r *Registry) isClosed() bool {
 // Publish tells a channel's hub of changes that the store holds, in the order
 // of their revisions. It waits for nothing.
 func (r *Registry) Publish(channelID int64, changes []Change) {
-	r.mu.Lock()
-	h := r.hubs[channelID]
-	r.mu.Unlock()
+	h := r.find(channelID)
 	if h == nil || len(changes) == 0 || !h.publish(changes) {
 		return
 	}
@@ -85,8 +88,15 @@ func (r *Registry) Publish(channelID int64, changes []Change) {
 	})
 }
 
+// find returns the hub of a channel if there is one.
+func (r *Registry) find(channelID int64) *Hub {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.hubs[channelID]
+}
+
 // Close ends every subscription with ErrRestart and waits for the reads under
-// way.
+// way and for whoever tells of presence.
 func (r *Registry) Close() {
 	r.mu.Lock()
 	r.closed = true
@@ -96,6 +106,7 @@ func (r *Registry) Close() {
 	r.mu.Unlock()
 	r.cancel()
 	r.work.Wait()
+	r.flushing.Wait()
 }
 
 // hub returns the hub of a channel, with all that it was told of.
@@ -103,7 +114,7 @@ func (r *Registry) hub(ctx context.Context, channelID int64) (*Hub, error) {
 	r.mu.Lock()
 	h := r.hubs[channelID]
 	if h == nil {
-		h = newHub(channelID, r.source)
+		h = newHub(channelID, r.source, r.flusher)
 		h.evicted = r.closed // pages may still be read, but nobody stays
 		r.hubs[channelID] = h
 		r.evict()

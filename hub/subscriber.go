@@ -3,6 +3,7 @@ package hub
 import (
 	"context"
 	"errors"
+	"slices"
 	"sync"
 )
 
@@ -18,25 +19,37 @@ var ErrSlow = errors.New("hub: the subscriber is too slow")
 // Subscriber is one connection to a hub. What is published waits in its queue,
 // so that nobody waits for it.
 type Subscriber struct {
-	hub  *Hub
+	hub  *Hub // nil for none
+	user User
 	wake chan struct{} // has room for one: there is something to look at
 
-	mu     sync.Mutex
-	queue  [][]byte
-	queued int // bytes
-	reason error
+	// The flusher's, once the hub has the subscriber.
+	told    string // the state of the presence that it was told of last
+	patient bool   // it keeps what it brought along till the node has settled
+
+	mu       sync.Mutex
+	queue    [][]byte
+	queued   int // bytes
+	presence int // how many frames end with the one that shows the presence, 0 if none does
+	reason   error
 }
 
-// newSubscriber returns a subscriber with what it has missed in its queue,
-// which is not held against it however long it is.
-func newSubscriber(h *Hub, missed [][]byte) *Subscriber {
-	s := &Subscriber{hub: h, wake: make(chan struct{}, 1)}
-	for _, frame := range missed {
-		if len(frame) > 0 {
-			s.queue = append(s.queue, frame)
-		}
+// NewSubscriber returns a subscriber that belongs to no channel: only Tell
+// gives it something to send, and only Close ends it.
+func NewSubscriber() *Subscriber {
+	return &Subscriber{wake: make(chan struct{}, 1)}
+}
+
+// precede puts what a subscriber has missed before all else in its queue. It is
+// not held against the subscriber however long it is.
+func (s *Subscriber) precede(missed [][]byte) {
+	missed = slices.DeleteFunc(missed, func(frame []byte) bool { return len(frame) == 0 })
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.queue = slices.Concat(missed, s.queue)
+	if s.presence > 0 {
+		s.presence += len(missed)
 	}
-	return s
 }
 
 // Next waits until there is something to send and returns all of it: frames to
@@ -59,7 +72,9 @@ func (s *Subscriber) Next(ctx context.Context) ([][]byte, error) {
 
 // Close ends the subscription. The reason is what Next fails with from now on.
 func (s *Subscriber) Close(reason error) {
-	s.hub.remove(s)
+	if s.hub != nil {
+		s.hub.remove(s)
+	}
 	s.end(reason)
 }
 
@@ -70,21 +85,50 @@ func (s *Subscriber) take() ([][]byte, error) {
 		return nil, s.reason
 	}
 	frames := s.queue
-	s.queue, s.queued = nil, 0
+	s.queue, s.queued, s.presence = nil, 0, 0
 	return frames, nil
 }
 
-func (s *Subscriber) push(frame []byte) {
+// Tell queues a frame, which must not be changed from now on. It waits for
+// nothing, and does nothing once the subscription has ended or where the frame
+// is empty.
+func (s *Subscriber) Tell(frame []byte) {
+	if len(frame) == 0 {
+		return
+	}
 	s.mu.Lock()
-	if s.reason == nil {
-		s.queue = append(s.queue, frame)
-		s.queued += len(frame)
-		if s.queued > MaxQueued {
-			s.reason, s.queue = ErrSlow, nil
-		}
+	s.push(frame)
+	s.mu.Unlock()
+	s.signal()
+}
+
+// show queues a frame that shows the presence, in the place of an earlier one
+// that still waits.
+func (s *Subscriber) show(frame []byte) {
+	if len(frame) == 0 {
+		return
+	}
+	s.mu.Lock()
+	if at := s.presence - 1; at >= 0 {
+		s.queued += len(frame) - len(s.queue[at])
+		s.queue[at] = frame
+	} else {
+		s.push(frame)
+		s.presence = len(s.queue)
 	}
 	s.mu.Unlock()
 	s.signal()
+}
+
+func (s *Subscriber) push(frame []byte) {
+	if s.reason != nil {
+		return
+	}
+	s.queue = append(s.queue, frame)
+	s.queued += len(frame)
+	if s.queued > MaxQueued {
+		s.reason, s.queue, s.presence = ErrSlow, nil, 0
+	}
 }
 
 func (s *Subscriber) end(reason error) {
