@@ -3,6 +3,7 @@ package components
 import (
 	"context"
 	"io"
+	"slices"
 	"strconv"
 	"time"
 
@@ -13,9 +14,11 @@ import (
 const runGap = 5 * time.Minute
 
 // rows writes the rows of a page as they are. A line stands before the first
-// row of each day, and a row that continues its author's run is marked so.
-func rows(p *Page, all []Row) templ.Component {
+// row of each day and before the first new one, and a row that continues its
+// author's run is marked so.
+func rows(p *Page, v ChannelView) templ.Component {
 	return templ.ComponentFunc(func(ctx context.Context, w io.Writer) error {
+		all, news := v.Rows, firstNew(p, v)
 		for i, row := range all {
 			at := row.PostedAt.In(p.Zone)
 			newDay := i == 0 || !sameDay(all[i-1].PostedAt.In(p.Zone), at)
@@ -24,8 +27,18 @@ func rows(p *Page, all []Row) templ.Component {
 					return err
 				}
 			}
+			if i == news {
+				if err := newLine(p, v, i == 0 && v.Older != 0 && v.Older-1 > v.Read).Render(ctx, w); err != nil {
+					return err
+				}
+			}
+			if v.Marking {
+				if err := mark(p, row.ID).Render(ctx, w); err != nil {
+					return err
+				}
+			}
 			html := row.HTML
-			if !newDay && continues(all[i-1], row) {
+			if !newDay && i != news && !v.Marking && continues(all[i-1], row) {
 				if _, err := io.WriteString(w, `<li class="same"`); err != nil {
 					return err
 				}
@@ -37,6 +50,15 @@ func rows(p *Page, all []Row) templ.Component {
 		}
 		return nil
 	})
+}
+
+// firstNew returns the index of the first row that is new to the viewer, -1
+// where there is none.
+func firstNew(p *Page, v ChannelView) int {
+	if !v.Newest || v.Read < 0 {
+		return -1
+	}
+	return slices.IndexFunc(v.Rows, func(row Row) bool { return row.ID > v.Read && row.AuthorID != p.Viewer.ID })
 }
 
 // continues reports whether a row belongs to the same run as the one before.

@@ -8,6 +8,7 @@ import (
 	_ "time/tzdata" // for machines without zone files
 
 	"hubbub/locale"
+	"hubbub/store"
 )
 
 func TestRows(t *testing.T) {
@@ -29,7 +30,7 @@ func TestRows(t *testing.T) {
 	} {
 		all = append(all, Row{HTML: []byte("<li id=\"" + strconv.Itoa(i) + "\"></li>"), AuthorID: r.author, PostedAt: start.Add(r.after)})
 	}
-	got := render(t, rows(p, all))
+	got := render(t, rows(p, ChannelView{Rows: all}))
 	want := strings.Join([]string{
 		`<li class="day"><time datetime="2026-11-22">Sunday, 22 November 2026</time></li>`,
 		`<li id="0"></li>`,
@@ -44,6 +45,55 @@ func TestRows(t *testing.T) {
 	}, "")
 	if got != want {
 		t.Errorf("got:\n%s\nwant:\n%s", got, want)
+	}
+}
+
+// TestNewLine finds the first row that is new to the viewer: by another, and
+// after what was read.
+func TestNewLine(t *testing.T) {
+	t.Parallel()
+	p := &Page{Locale: locale.All()[0], Zone: time.UTC, Viewer: &store.User{ID: 1}}
+	at := time.Date(2026, time.November, 22, 12, 0, 0, 0, time.UTC)
+	row := func(id, author int64) Row {
+		return Row{ID: id, AuthorID: author, PostedAt: at, HTML: []byte("<li id=\"" + strconv.FormatInt(id, 10) + "\"></li>")}
+	}
+	v := ChannelView{Newest: true, Older: 5, Rows: []Row{row(5, 2), row(6, 2), row(7, 1), row(8, 2), row(9, 2)}}
+	v.Channel.Name = "a b"
+	const day = `<li class="day"><time datetime="2026-11-22">Sunday, 22 November 2026</time></li>`
+	const line = `<li class="new"><span>New</span></li>`
+	for read, want := range map[int64]string{
+		-1: day + `<li id="5"></li><li class="same" id="6"></li><li id="7"></li><li id="8"></li><li class="same" id="9"></li>`, // never been here
+		9:  day + `<li id="5"></li><li class="same" id="6"></li><li id="7"></li><li id="8"></li><li class="same" id="9"></li>`,
+		8:  day + `<li id="5"></li><li class="same" id="6"></li><li id="7"></li><li id="8"></li>` + line + `<li id="9"></li>`,
+		6:  day + `<li id="5"></li><li class="same" id="6"></li><li id="7"></li>` + line + `<li id="8"></li><li class="same" id="9"></li>`,
+		4:  day + line + `<li id="5"></li><li class="same" id="6"></li><li id="7"></li><li id="8"></li><li class="same" id="9"></li>`,
+		3: day + `<li class="new"><a href="/channels/a%20b?after=3">To the first new message</a></li>` +
+			`<li id="5"></li><li class="same" id="6"></li><li id="7"></li><li id="8"></li><li class="same" id="9"></li>`,
+	} {
+		v.Read = read
+		if got := render(t, rows(p, v)); got != want {
+			t.Errorf("read up to %d: got:\n%s\nwant:\n%s", read, got, want)
+		}
+	}
+	v.Read, v.Newest = 4, false
+	if got := render(t, rows(p, v)); strings.Contains(got, "new") {
+		t.Errorf("a page of earlier messages: %s", got)
+	}
+}
+
+// TestNames names a dozen people and counts the others.
+func TestNames(t *testing.T) {
+	t.Parallel()
+	all := []string{"<b>", "张伟"}
+	if got, want := render(t, names(all)), "<bdi>&lt;b&gt;</bdi>, <bdi>张伟</bdi>"; got != want {
+		t.Errorf("got %s, want %s", got, want)
+	}
+	all = append(all, make([]string, maxNames)...)
+	if got := render(t, names(all)); strings.Count(got, "<bdi>") != maxNames || !strings.HasSuffix(got, ", +2") {
+		t.Errorf("got %s", got)
+	}
+	if got := render(t, names(nil)); got != "" {
+		t.Errorf("nobody: %q", got)
 	}
 }
 

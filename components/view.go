@@ -3,7 +3,10 @@
 package components
 
 import (
+	"fmt"
+	"hash/crc32"
 	"net/url"
+	"strconv"
 	"time"
 
 	"hubbub/locale"
@@ -19,7 +22,8 @@ type Page struct {
 	Assets *static.Assets
 	Viewer *store.User // nil when signed out
 	Flash  []Flash
-	Here   string // this page's path and query without Base, to come back to after a change of language
+	Unread *Unread // what waits for the viewer, nil on pages that do not say
+	Here   string  // this page's path and query without Base, to come back to after a change of language
 }
 
 // URL returns the address of a path of ours, such as "/channels".
@@ -88,20 +92,70 @@ type ChannelsView struct {
 // ChannelView is a channel's page.
 type ChannelView struct {
 	Channel  store.Channel
-	Channels []store.Channel // all, for the side of a wide screen
-	Rows     []Row           // oldest first
-	Revision int64           // live updates are asked for after this one
-	Older    int64           // "Earlier messages" leads to those before this id; 0 for none
-	Newer    int64           // "Newer messages" leads to those after this id; 0 for none, and ignored when Newest
-	Newest   bool            // the rows end with the newest message: the page is live
-	Body     string          // the composer's text, kept when it was refused
-	Error    string          // beside the composer
-	Key      string          // the composer's key: the same key posts once
+	Channels []store.Channel // those near to the viewer, for the side of a wide screen
+	Presence PresenceView
+	Rows     []Row  // oldest first
+	Read     int64  // messages after this revision are new to the viewer; negative for a first visit
+	Marking  bool   // each row has a button to mark it as unread
+	Revision int64  // live updates are asked for after this one
+	Older    int64  // "Earlier messages" leads to those before this id; 0 for none
+	Newer    int64  // "Newer messages" leads to those after this id; 0 for none, and ignored when Newest
+	Newest   bool   // the rows end with the newest message: the page is live
+	Body     string // the composer's text, kept when it was refused
+	Error    string // beside the composer
+	Key      string // the composer's key: the same key posts once
+}
+
+// Unread is what waits for a viewer in other channels, as a page knows it.
+type Unread struct {
+	Channels []store.Unread // in the order of their ids
+	Latest   int64          // the id of the channel made last that the page knows of
+}
+
+// Count returns how many messages wait in a channel, store.MaxUnread at most.
+func (u *Unread) Count(channelID int64) int {
+	for _, c := range u.Channels {
+		if c.ChannelID == channelID {
+			return c.Count
+		}
+	}
+	return 0
+}
+
+// Total returns how many messages wait in all channels, store.MaxUnread at
+// most.
+func (u *Unread) Total() int {
+	total := 0
+	for _, c := range u.Channels {
+		total += c.Count
+	}
+	return min(total, store.MaxUnread)
+}
+
+// State names what waits: it is the same for the same counts. It begins with
+// Latest and a hyphen, so that a page can be told of the channels that it lacks.
+func (u *Unread) State() string {
+	digest := crc32.NewIEEE()
+	for _, c := range u.Channels {
+		fmt.Fprintf(digest, "%d:%d,", c.ChannelID, c.Count)
+	}
+	return fmt.Sprintf("%d-%x", u.Latest, digest.Sum32())
+}
+
+// live says whether rows come to the page by themselves.
+func (v ChannelView) live() bool { return v.Newest && !v.Marking }
+
+// PresenceView is who is in a channel, by name.
+type PresenceView struct {
+	Here   []string
+	Typing []string // without the viewer
+	State  string   // names this presence
 }
 
 // Row is a rendered message and what the page needs to know of it to set
 // days apart and the rows of one author close together.
 type Row struct {
+	ID       int64
 	HTML     []byte
 	AuthorID int64
 	PostedAt time.Time
@@ -119,4 +173,21 @@ type FailureView struct {
 	Title  string
 	Text   string
 	Kept   string // what was typed and could not be taken, to be copied; "" for nothing
+}
+
+// pageTitle is what the browser's tab says.
+func pageTitle(p *Page, f frame) string {
+	title := f.title + " · Hubbub"
+	if p.Unread != nil && p.Unread.Total() > 0 {
+		title = "(" + countText(p.Unread.Total()) + ") " + title
+	}
+	return title
+}
+
+// countText is a count of messages, which are not counted for ever.
+func countText(n int) string {
+	if n >= store.MaxUnread {
+		return strconv.Itoa(store.MaxUnread-1) + "+"
+	}
+	return strconv.Itoa(n)
 }

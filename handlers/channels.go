@@ -1,6 +1,7 @@
 package handlers
 
 import (
+	"context"
 	"errors"
 	"net/http"
 	"net/url"
@@ -36,6 +37,9 @@ func (h *Handlers) showChannels(w http.ResponseWriter, r *http.Request, p *compo
 	if err != nil {
 		return err
 	}
+	if p.Unread, err = h.unread(r.Context(), p.Viewer.ID); err != nil {
+		return err
+	}
 	view.Channels = channels
 	for i := range channels {
 		if channels[i].ID == p.Viewer.LastChannel {
@@ -65,6 +69,7 @@ func (h *Handlers) createChannel(w http.ResponseWriter, r *http.Request, p *comp
 	if err != nil {
 		return err
 	}
+	h.news.ofNewChannel()
 	h.flash(w, flashChannelCreated, channel.Name)
 	h.redirect(w, r, components.ChannelPath(channel.Name))
 	return nil
@@ -98,11 +103,6 @@ func (h *Handlers) channel(w http.ResponseWriter, r *http.Request, p *components
 		h.redirect(w, r, path)
 		return nil
 	}
-	if p.Viewer.LastChannel != channel.ID {
-		if err := h.Store.SetLastChannel(r.Context(), p.Viewer.ID, channel.ID); err != nil {
-			return err
-		}
-	}
 	before, err := position(r.URL.Query(), "before")
 	if err != nil {
 		return err
@@ -123,10 +123,7 @@ func (h *Handlers) channel(w http.ResponseWriter, r *http.Request, p *components
 			view.Older = messages[0].ID
 		}
 		view.Newer = before - 1
-		view.Rows, err = h.rows(r.Context(), messages)
-		if err != nil {
-			return err
-		}
+		return h.showEarlier(w, r, p, view, messages)
 	case after > 0:
 		messages, err := h.Store.After(r.Context(), channel.ID, after, hub.WindowSize+1)
 		if err != nil {
@@ -139,19 +136,24 @@ func (h *Handlers) channel(w http.ResponseWriter, r *http.Request, p *components
 		}
 		messages = messages[:hub.WindowSize]
 		view.Older, view.Newer = messages[0].ID, messages[len(messages)-1].ID
-		view.Rows, err = h.rows(r.Context(), messages)
-		if err != nil {
-			return err
-		}
+		return h.showEarlier(w, r, p, view, messages)
 	default:
+		view.Marking = r.URL.Query().Has("mark")
 		return h.showChannel(w, r, p, http.StatusOK, view)
 	}
-	if view.Channels, err = h.Store.Channels(r.Context()); err != nil {
+}
+
+// showEarlier completes the view with messages that need not be the newest.
+func (h *Handlers) showEarlier(w http.ResponseWriter, r *http.Request, p *components.Page, view components.ChannelView, messages []store.Message) (err error) {
+	if view.Rows, err = h.rows(r.Context(), messages); err != nil {
 		return err
 	}
-	view.Key = newKey()
-	h.render(w, r, p, http.StatusOK, components.Channel(p, view))
-	return nil
+	// Who looks at earlier ones may not have read the newest, unless they have
+	// never been here: what was said before concerns nobody new.
+	if view.Read, err = h.visit(r.Context(), p, view.Channel, 0); err != nil {
+		return err
+	}
+	return h.renderChannel(w, r, p, http.StatusOK, view)
 }
 
 // showChannel completes the view with the channel's newest messages.
@@ -161,15 +163,46 @@ func (h *Handlers) showChannel(w http.ResponseWriter, r *http.Request, p *compon
 		return err
 	}
 	for _, row := range window.Rows {
-		view.Rows = append(view.Rows, components.Row{HTML: row.HTML, AuthorID: row.AuthorID, PostedAt: row.PostedAt})
+		view.Rows = append(view.Rows, components.Row{ID: row.ID, HTML: row.HTML, AuthorID: row.AuthorID, PostedAt: row.PostedAt})
 	}
 	view.Revision, view.Newest = window.Revision, true
 	if window.Older {
 		view.Older = window.Rows[0].ID
 	}
-	if view.Channels, err = h.Store.Channels(r.Context()); err != nil {
+	if view.Read, err = h.visit(r.Context(), p, view.Channel, window.Revision); err != nil {
 		return err
 	}
+	return h.renderChannel(w, r, p, status, view)
+}
+
+// visit notes that the viewer is in a channel and has read it up to a
+// revision. It returns the position before, negative for a first visit.
+func (h *Handlers) visit(ctx context.Context, p *components.Page, channel store.Channel, upTo int64) (int64, error) {
+	position, err := h.Store.Position(ctx, p.Viewer.ID, channel.ID)
+	switch {
+	case errors.Is(err, store.ErrNotFound):
+		position, upTo = -1, max(upTo, channel.Revision)
+	case err != nil:
+		return 0, err
+	case upTo <= position && p.Viewer.LastChannel == channel.ID:
+		return position, nil
+	}
+	if err := h.Store.Visit(ctx, p.Viewer.ID, channel.ID, upTo, time.Now()); err != nil {
+		return 0, err
+	}
+	h.news.ofUser(p.Viewer.ID)
+	return position, nil
+}
+
+// renderChannel completes the view with what stands around the messages.
+func (h *Handlers) renderChannel(w http.ResponseWriter, r *http.Request, p *components.Page, status int, view components.ChannelView) (err error) {
+	if view.Channels, err = h.Store.ChannelsNear(r.Context(), p.Viewer.ID, maxNear); err != nil {
+		return err
+	}
+	if p.Unread, err = h.unread(r.Context(), p.Viewer.ID); err != nil {
+		return err
+	}
+	view.Presence = presenceView(h.hubs.Presence(view.Channel.ID, userOf(p)))
 	if view.Key == "" {
 		view.Key = newKey()
 	}

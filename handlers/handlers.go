@@ -44,6 +44,7 @@ type Handlers struct {
 	hubs      *hub.Registry
 	sessions  *scs.SessionManager
 	sockets   sockets
+	news      *news
 	posts     *limiter
 	logins    *limiter
 	newcomers newcomers
@@ -66,11 +67,13 @@ func New(o Options) *Handlers {
 	}
 	h.sessions = h.newSessions()
 	h.hubs = hub.NewRegistry(source{h}, o.Log)
+	h.news = newNews(h)
 	o.Store.Listen(h.publish)
 
 	ctx, stop := context.WithCancel(context.Background())
 	h.stop = stop
 	h.work.Go(func() { h.sweep(ctx) })
+	h.work.Go(func() { h.news.run(ctx) })
 	return h
 }
 
@@ -79,10 +82,11 @@ func New(o Options) *Handlers {
 func (h *Handlers) Close(ctx context.Context) error {
 	h.stop()
 	h.hubs.Close()
+	h.sockets.stop()
 	done := make(chan struct{})
 	go func() {
 		h.work.Wait()
-		h.sockets.wait()
+		h.sockets.open.Wait()
 		close(done)
 	}()
 	select {

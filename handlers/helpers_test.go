@@ -370,7 +370,7 @@ func (p *person) page(channel string) *replica {
 	for _, row := range a.rows() {
 		r.rows[number(p.t, row.id)] = row.html
 	}
-	connect := regexp.MustCompile(`live\?after=(\d+)"`).FindStringSubmatch(a.body)
+	connect := regexp.MustCompile(`live\?after=(\d+)&`).FindStringSubmatch(a.body)
 	if connect == nil {
 		p.t.Fatalf("the page of %s is not live", channel)
 	}

@@ -4,9 +4,12 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"maps"
 	"math/rand/v2"
 	"net/http"
+	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"hubbub/components"
@@ -66,9 +69,11 @@ func (h *Handlers) live(w http.ResponseWriter, r *http.Request, p *components.Pa
 	defer h.sockets.end()
 
 	// Subscribed before the handshake: what is posted meanwhile waits.
-	subscriber, refusal := h.subscribe(r, p, after)
-	if subscriber != nil {
-		defer subscriber.Close(context.Canceled)
+	s := &socket{news: r.URL.Query().Get("news"), tab: r.URL.Query().Get("tab")}
+	s.reading.Store(r.URL.Query().Get("reading") == "1")
+	refusal := h.subscribe(s, r, p, after)
+	if s.subscriber != nil {
+		defer s.subscriber.Close(context.Canceled)
 	}
 	if refusal != nil && !errors.Is(refusal, errSessionOver) && !errors.Is(refusal, errNoChannel) {
 		return refusal
@@ -83,8 +88,10 @@ func (h *Handlers) live(w http.ResponseWriter, r *http.Request, p *components.Pa
 		return nil
 	}
 
-	socket := h.sockets.add(p.Viewer.ID, h.sessions.Token(r.Context()), subscriber)
-	defer h.sockets.remove(socket)
+	h.sockets.add(s)
+	defer h.sockets.remove(s)
+	h.news.ofUser(s.userID)
+	defer h.news.ofUser(s.userID)
 	if over, err := h.sessionOver(r.Context()); over {
 		// It ended before anyone could have found this connection to close it.
 		t.close(cmp.Or(err, errSessionOver))
@@ -92,7 +99,7 @@ func (h *Handlers) live(w http.ResponseWriter, r *http.Request, p *components.Pa
 	}
 	ctx, cancel := context.WithDeadlineCause(ctx, h.sessions.Deadline(r.Context()), errSessionOver)
 	defer cancel()
-	reason := push(ctx, t, subscriber)
+	reason := push(ctx, t, s.subscriber)
 	if errors.Is(reason, hub.ErrRestart) {
 		disperse(ctx)
 	}
@@ -109,24 +116,31 @@ func disperse(ctx context.Context) {
 	}
 }
 
-// subscribe returns the subscriber of a request, or errSessionOver or
+// subscribe completes the socket of a request, or fails with errSessionOver or
 // errNoChannel, of which the browser is told through the open connection: a
 // refused handshake would be tried again for ever.
-func (h *Handlers) subscribe(r *http.Request, p *components.Page, after int64) (*hub.Subscriber, error) {
+func (h *Handlers) subscribe(s *socket, r *http.Request, p *components.Page, after int64) error {
 	if p.Viewer == nil {
-		return nil, errSessionOver
+		return errSessionOver
+	}
+	s.userID, s.token = p.Viewer.ID, h.sessions.Token(r.Context())
+	if r.PathValue("channel") == "" {
+		s.subscriber = hub.NewSubscriber()
+		return nil
 	}
 	channel, err := h.findChannel(r)
 	if errors.Is(err, store.ErrNotFound) {
-		return nil, errNoChannel
+		return errNoChannel
 	}
 	if err != nil {
-		return nil, err
+		return err
 	}
-	return h.hubs.Subscribe(r.Context(), channel.ID, after, hub.Visitor{
-		User: hub.User{ID: p.Viewer.ID, Name: p.Viewer.Name},
-		Seen: r.URL.Query().Get("present"),
+	s.channelID = channel.ID
+	s.subscriber, err = h.hubs.Subscribe(r.Context(), channel.ID, after, hub.Visitor{
+		User: userOf(p),
+		Seen: r.URL.Query().Get("here"),
 	})
+	return err
 }
 
 // push sends what the subscriber is told until one of them ends, and returns
@@ -184,32 +198,76 @@ func (s *sockets) begin() bool {
 // end counts a connection out.
 func (s *sockets) end() { s.open.Done() }
 
-// wait lets no connection in any more and waits for those that there are.
-func (s *sockets) wait() {
+// stop ends all connections and lets none in any more.
+func (s *sockets) stop() {
 	s.mu.Lock()
+	defer s.mu.Unlock()
 	s.ending = true
-	s.mu.Unlock()
-	s.open.Wait()
+	for _, sockets := range s.byUser {
+		for socket := range sockets {
+			socket.subscriber.Close(hub.ErrRestart)
+		}
+	}
 }
 
+// socket is one live connection, of whatever transport.
 type socket struct {
 	userID     int64
-	token      string
+	token      string // of its session
+	channelID  int64  // 0 for none
 	subscriber *hub.Subscriber
+
+	tab     string      // names the page to itself: see setReading
+	reading atomic.Bool // somebody looks at the newest messages in it
+	news    string      // the state of the news that its page shows, "" for none; only tell changes it
 }
 
-func (s *sockets) add(userID int64, token string, subscriber *hub.Subscriber) *socket {
+func (s *sockets) add(added *socket) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.byUser == nil {
 		s.byUser = map[int64]map[*socket]struct{}{}
 	}
-	if s.byUser[userID] == nil {
-		s.byUser[userID] = map[*socket]struct{}{}
+	if s.byUser[added.userID] == nil {
+		s.byUser[added.userID] = map[*socket]struct{}{}
 	}
-	added := &socket{userID, token, subscriber}
-	s.byUser[userID][added] = struct{}{}
-	return added
+	s.byUser[added.userID][added] = struct{}{}
+	if s.ending {
+		added.subscriber.Close(hub.ErrRestart)
+	}
+}
+
+// byReader returns all connections by their users.
+func (s *sockets) byReader() map[int64][]*socket {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	all := make(map[int64][]*socket, len(s.byUser))
+	for id, sockets := range s.byUser {
+		all[id] = slices.Collect(maps.Keys(sockets))
+	}
+	return all
+}
+
+// setReading notes whether somebody looks at the newest messages in a tab.
+func (s *sockets) setReading(userID int64, tab string, reading bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for socket := range s.byUser[userID] {
+		if socket.tab == tab {
+			socket.reading.Store(reading)
+		}
+	}
+}
+
+// leave says that a user leaves a channel unread, although it may be open.
+func (s *sockets) leave(userID, channelID int64) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for socket := range s.byUser[userID] {
+		if socket.channelID == channelID {
+			socket.reading.Store(false)
+		}
+	}
 }
 
 func (s *sockets) remove(socket *socket) {

@@ -115,6 +115,7 @@ func (h *Handlers) publish(messages []store.Message) {
 	}
 	for channelID, changes := range byChannel {
 		h.hubs.Publish(channelID, changes)
+		h.news.ofChannel(channelID)
 	}
 }
 
@@ -147,7 +148,7 @@ func (h *Handlers) rows(ctx context.Context, messages []store.Message) ([]compon
 		if err != nil {
 			return nil, err
 		}
-		rows = append(rows, components.Row{HTML: row.HTML, AuthorID: row.AuthorID, PostedAt: row.PostedAt})
+		rows = append(rows, components.Row{ID: row.ID, HTML: row.HTML, AuthorID: row.AuthorID, PostedAt: row.PostedAt})
 	}
 	return rows, nil
 }
@@ -198,5 +199,12 @@ func (s source) Replace(w hub.Window) []byte {
 	return components.Replace(rows, w.Revision)
 }
 
-// Presence implements hub.Source. Pages do not show it yet.
-func (s source) Presence(hub.Presence) []byte { return nil }
+// Presence implements hub.Source.
+func (s source) Presence(p hub.Presence) []byte {
+	var frame bytes.Buffer
+	if err := components.PresenceFrame(presenceView(p)).Render(context.Background(), &frame); err != nil {
+		s.Log.Error("a presence could not be rendered", "error", err)
+		return nil
+	}
+	return frame.Bytes()
+}

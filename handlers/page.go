@@ -158,6 +158,7 @@ const (
 	flashPasswordChanged = "password-changed"
 	flashPasswordRemoved = "password-removed"
 	flashMessageDeleted  = "message-deleted"
+	flashMarkedUnread    = "marked-unread"
 )
 
 func flashOf(l *locale.Locale, name, about string) (components.Flash, bool) {
@@ -180,6 +181,8 @@ func flashOf(l *locale.Locale, name, about string) (components.Flash, bool) {
 		return components.Flash{Kind: components.Success, Text: l.PasswordRemoved}, true
 	case flashMessageDeleted:
 		return components.Flash{Kind: components.Info, Text: l.MessageDeleted}, true
+	case flashMarkedUnread:
+		return components.Flash{Kind: components.Info, Text: l.MarkedUnread(about)}, true
 	}
 	return components.Flash{}, false
 }

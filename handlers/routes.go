@@ -57,12 +57,18 @@ func (h *Handlers) Routes() http.Handler {
 	on("POST /channels/{channel}/messages", h.signedIn(h.post))
 	on("POST /channels/{channel}/messages/{id}/delete", h.signedIn(h.deleteMessage))
 
+	// What is read, and who types.
+	on("POST /channels/{channel}/read", h.signedIn(h.read))
+	on("POST /channels/{channel}/unread", h.signedIn(h.markUnread))
+	on("POST /channels/{channel}/typing", h.signedIn(h.typing))
+
 	// A page that answered a form stands at the form's address. Asked for
 	// again, that leads to where the form is.
 	on("GET /login", h.lead("/"))
 	on("GET /language", h.lead("/"))
 	on("GET /user/password", h.lead("/user"))
 	on("GET /channels/{channel}/messages", h.leadToChannel)
+	on("GET /channels/{channel}/unread", h.leadToChannel)
 
 	on("/", func(w http.ResponseWriter, r *http.Request, _ *components.Page) error {
 		if methods := allowed(pages, r); methods != "" {
@@ -75,6 +81,7 @@ func (h *Handlers) Routes() http.Handler {
 	// Pages are compressed and carry a session. What is below is neither.
 	root := http.NewServeMux()
 	root.Handle("/", gzhttp.GzipHandler(h.sessions.LoadAndSave(bounded(pages))))
+	root.Handle("GET /live", h.sessions.LoadAndSave(h.serve(h.live)))
 	root.Handle("GET /channels/{channel}/live", h.sessions.LoadAndSave(h.serve(h.live)))
 	root.Handle("GET /static/", h.Assets)
 	root.HandleFunc("GET /own/{stylesheet}", h.ownStyle)

@@ -72,7 +72,7 @@ func byName(a, b User) int {
 // Visitor is who subscribes.
 type Visitor struct {
 	User User
-	Seen string // the state of the presence that their page shows, "" for none
+	Seen string // the state of the presence that their page shows, "" where it shows none: then they are told of none
 }
 
 // Presence returns who is in a channel, for the page of a viewer, who is about
@@ -240,7 +240,7 @@ func (h *Hub) flush() (again bool) {
 			p = everyone.to(s.user)
 			state = p.State()
 		}
-		if s.told == state {
+		if s.told == "" || s.told == state {
 			continue
 		}
 		frame, ok := frames[state]
@@ -261,8 +261,8 @@ func (h *Hub) greet(v Visitor) *Subscriber {
 	s.hub, s.user, s.told = h, v.User, v.Seen
 	p := h.presence().to(v.User)
 	switch state := p.State(); {
-	case state == v.Seen:
-	case v.Seen != "" && time.Now().Before(h.flusher.settled):
+	case v.Seen == "", state == v.Seen:
+	case time.Now().Before(h.flusher.settled):
 		s.patient = true
 	default:
 		s.told = state

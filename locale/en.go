@@ -116,6 +116,7 @@ func english() *Locale {
 			MissingChannel:       func(name string) string { return "There is no channel " + name + "." },
 			CreateMissing:        func(name string) string { return "Create channel " + name },
 			ToChannels:           "See all channels",
+			UnreadAfterCount:     " unread",
 
 			NowInChannel:    func(name string) string { return "You are now in channel [" + name + "]." },
 			Messages:        func(channel string) string { return "Messages in " + channel },
@@ -132,6 +133,14 @@ func english() *Locale {
 			EnterSends:      "Enter sends",
 			Delete:          "Delete message",
 			MessageDeleted:  "The message has been deleted.",
+			MarkUnread:      "Mark unread from here",
+			MarkUnreadMode:  "Mark unread…",
+			MarkUnreadDone:  "Back to the channel",
+			MarkedUnread:    func(channel string) string { return "Marked as unread in " + channel + "." },
+			NewLine:         "New",
+			FirstNewMessage: "To the first new message",
+			HereNow:         "Here now:",
+			TypingNow:       "Typing: ",
 			MessageEmpty:    "Message cannot be empty.",
 			MessageTooLong: func(length, max string) string {
 				return "Message is too long: " + length + " characters, and " + max + " is the most."

@@ -92,6 +92,7 @@ type Words struct {
 	MissingChannel       func(name string) string
 	CreateMissing        func(name string) string
 	ToChannels           string
+	UnreadAfterCount     string // follows a count, for those who only hear it
 
 	// Messages.
 	NowInChannel    func(name string) string
@@ -109,6 +110,14 @@ type Words struct {
 	EnterSends      string // the switch
 	Delete          string
 	MessageDeleted  string
+	MarkUnread      string // from this message on
+	MarkUnreadMode  string // leads to the page with a button at each message
+	MarkUnreadDone  string // leads back
+	MarkedUnread    func(channel string) string
+	NewLine         string // stands before the first new message
+	FirstNewMessage string // the same, where it is further up than the page
+	HereNow         string // the names of those in the channel follow
+	TypingNow       string // the names of those who type follow
 	MessageEmpty    string
 	MessageTooLong  func(length, max string) string
 	KeyInvalid      string

@@ -107,6 +107,7 @@ func simplifiedChinese() *Locale {
 			MissingChannel:       func(name string) string { return "频道“" + name + "”不存在。" },
 			CreateMissing:        func(name string) string { return "新建频道“" + name + "”" },
 			ToChannels:           "查看全部频道",
+			UnreadAfterCount:     " 条未读",
 
 			NowInChannel:    func(name string) string { return "你现在位于频道 [" + name + "]。" },
 			Messages:        func(channel string) string { return channel + " 的消息" },
@@ -123,6 +124,14 @@ func simplifiedChinese() *Locale {
 			EnterSends:      "按 Enter 发送",
 			Delete:          "删除消息",
 			MessageDeleted:  "消息已删除。",
+			MarkUnread:      "从这里起标为未读",
+			MarkUnreadMode:  "标为未读…",
+			MarkUnreadDone:  "返回频道",
+			MarkedUnread:    func(channel string) string { return "已将 " + channel + " 中的消息标为未读。" },
+			NewLine:         "新消息",
+			FirstNewMessage: "跳到第一条新消息",
+			HereNow:         "在场：",
+			TypingNow:       "正在输入：",
 			MessageEmpty:    "消息不能为空。",
 			MessageTooLong: func(length, max string) string {
 				return "消息太长：现有 " + length + " 个字符，最多 " + max + " 个。"

@@ -66,8 +66,10 @@
 		let before = null;
 		let day = '';
 		let line = null; // the day line above, if it is still to be used
+		const first = firstNew();
 		for (const item of [...list.children]) {
 			if (!item.id) {
+				if (!item.classList.contains('day')) continue;
 				line?.remove();
 				line = item;
 				continue;
@@ -87,12 +89,32 @@
 			}
 			line?.remove();
 			line = null;
-			const same = !isNewDay && before && before.author === item.dataset.author && at - before.at < RUN;
+			const same = !isNewDay && item !== first && before && before.author === item.dataset.author && at - before.at < RUN;
 			item.classList.toggle('same', !!same);
 			if (!item.classList.length) item.removeAttribute('class');
 			before = { author: item.dataset.author, at };
 		}
 		line?.remove();
+		placeNew(first);
+	};
+	// The line before the first message that is new to the viewer.
+	const firstNew = () => {
+		const read = +list.dataset.read;
+		const { user } = composer.dataset;
+		return read >= 0 && [...rows()].find(row => +row.id.slice(2) > read && row.dataset.author !== user);
+	};
+	const placeNew = first => {
+		const have = list.querySelector('.new');
+		if (!first) have?.remove();
+		else if (first.previousElementSibling !== have || !have) first.before(have || newLine());
+	};
+	const newLine = () => {
+		const line = document.createElement('li');
+		const word = document.createElement('span');
+		line.className = 'new';
+		word.textContent = list.dataset.new;
+		line.append(word);
+		return line;
 	};
 	const dayLine = (at, day) => {
 		const line = document.createElement('li');
@@ -142,6 +164,12 @@
 	};
 	arrange();
 	observe();
+
+	list.addEventListener('hubbub:arrange', () => {
+		observer.disconnect();
+		arrange();
+		observe();
+	});
 
 	scroller.addEventListener('scroll', () => {
 		follows = atEnd();

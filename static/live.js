@@ -1,36 +1,45 @@
-// The live side of a channel's page: the best connection to be had, an honest
-// word on how live the page is, and posts and drafts that survive a bad line.
+// The live side of a page: the best connection to be had, and an honest word on
+// how live the page is.
 (() => {
 	'use strict';
 
 	const $ = id => document.getElementById(id);
 	let live = $('live');
 	if (!live) return;
-	const composer = $('composer');
-	const body = $('body');
-	const key = $('key');
-	const state = $('state');
-	const outbox = $('outbox');
-	const words = state.dataset;
+	const state = $('state'); // the list of channels has none
+	const words = state?.dataset;
 
 	const OPEN_WITHIN = 4000; // ms for a connection to show that it works
 	const SILENT = 40000; // ms without a beat before it is taken for dead
 	const CLIMB = [5000, 300000]; // ms between looks for a better connection, at first and at most
 	const SPEAK_AFTER = 2000; // ms that a lost line may last unmentioned
 
-	// What the page holds: everything up to this revision.
-	const path = live.dataset.path;
-	let after = +live.dataset.after;
-	const address = () => `${path}?after=${after}`;
+	// What the page holds: everything up to a revision, who is here, what waits
+	// elsewhere. The server sends what differs.
+	const tab = Math.random().toString(36).slice(2);
+	live.dataset.tab = tab;
+	const address = () => {
+		const { path, after, reading } = live.dataset;
+		const query = new URLSearchParams({ news: $('news').dataset.state, tab });
+		if (after) query.set('after', after);
+		if ($('here')) query.set('here', $('here').dataset.state);
+		if (reading) query.set('reading', reading);
+		return `${path}?${query}`;
+	};
 	const heard = text => {
+		if (!$('messages')) return;
+		let after = +live.dataset.after;
 		// A frame that replaces everything starts anew, even from an earlier
 		// number: a backup may have been restored.
 		if (text.startsWith('<hx-partial hx-target="#messages"')) after = 0;
 		for (const m of text.matchAll(/data-revision="(\d+)"/g)) after = Math.max(after, +m[1]);
+		if (after === +live.dataset.after) return;
+		live.dataset.after = after;
+		document.dispatchEvent(new Event('hubbub:heard'));
 	};
 	let taking = Promise.resolve();
 	const take = text => (taking = taking.catch(() => {}).then(() =>
-		htmx.swap({ sourceElement: live, target: '#messages', swap: 'upsert swapEmpty:false', text, transition: false })));
+		htmx.swap({ sourceElement: live, target: live.getAttribute('hx-target'), swap: live.getAttribute('hx-swap') + ' swapEmpty:false', text, transition: false })));
 
 	// How live the page is, in words. A short gap is not worth a word.
 	let speaking;
@@ -38,6 +47,8 @@
 	let since = new Date();
 	const clock = new Intl.DateTimeFormat(document.documentElement.lang, { hour: '2-digit', minute: '2-digit', hourCycle: 'h23' });
 	const say = name => {
+		live.dataset.state = name;
+		if (!state) return;
 		const text = name === 'offline' ? words.offline.replace('{time}', clock.format(since)) : words[name];
 		state.className = name;
 		if (state.textContent !== text) state.textContent = text;
@@ -49,7 +60,7 @@
 		speaking = undefined;
 		say('live');
 		alive();
-		flush();
+		document.dispatchEvent(new Event('hubbub:live'));
 	};
 	const isLost = () => {
 		clearTimeout(watch);
@@ -227,8 +238,7 @@
 
 	// A tab that wakes, or a line that is back, does not wait for its turn.
 	const wake = () => {
-		flush();
-		if (document.hidden || state.className === 'live') return;
+		if (document.hidden || live.dataset.state === 'live') return;
 		failures = 0;
 		clearTimeout(retrying);
 		socket();
@@ -244,121 +254,14 @@
 			socket();
 		}
 	});
+	// A post that did not come through may be the first sign.
+	document.addEventListener('hubbub:lost', () => {
+		isLost();
+		if (live.dataset.state === 'live') socket();
+	});
 	awaitSocket();
 	end = () => {
 		clearTimeout(opening);
 		place(false);
 	};
-
-	// Drafts and posts under way are kept by this browser, for this user and
-	// channel. Storage may be forbidden: then they live as long as the page.
-	const drawer = `hubbub:${composer.dataset.user}:${composer.dataset.channel}:`;
-	const load = kind => {
-		try {
-			return Object.keys(localStorage).filter(name => name.startsWith(drawer + kind)).map(name => JSON.parse(localStorage.getItem(name)));
-		} catch {
-			return [];
-		}
-	};
-	const save = (name, value) => {
-		try {
-			if (value) localStorage.setItem(drawer + name, JSON.stringify(value));
-			else localStorage.removeItem(drawer + name);
-		} catch { /* it lives as long as the page */ }
-	};
-
-	if (!body.value) body.value = load('draft')[0] || '';
-	body.dispatchEvent(new Event('input'));
-	const keepDraft = () => save('draft', body.value);
-	body.addEventListener('input', keepDraft);
-	composer.addEventListener('htmx:finally:request', keepDraft);
-
-	// Posts that could not be sent wait in the outbox, each under its key, so
-	// that none can be made twice, not even by another tab.
-	let waiting = load('post:').sort((a, b) => a.at - b.at);
-	const forget = item => {
-		waiting = waiting.filter(other => other !== item);
-		save('post:' + item.key);
-		show();
-	};
-	const show = () => {
-		outbox.replaceChildren(...waiting.map(item => {
-			const row = document.createElement('li');
-			const text = document.createElement('p');
-			const note = document.createElement('small');
-			text.textContent = item.body;
-			text.dir = 'auto';
-			note.textContent = item.error || words.pending;
-			row.append(text, note);
-			if (item.error) {
-				row.className = 'failed';
-				row.append(button(words.retry, () => { delete item.error; flush(); }), button(words.edit, () => {
-					body.value = body.value ? `${body.value}\n${item.body}` : item.body;
-					body.focus();
-					keepDraft();
-					forget(item);
-				}));
-			}
-			return row;
-		}));
-	};
-	const button = (name, action) => {
-		const b = document.createElement('button');
-		b.type = 'button';
-		b.className = 'quiet';
-		b.textContent = name;
-		b.addEventListener('click', action);
-		return b;
-	};
-	const queue = (text, name) => {
-		const item = { body: text, key: name, at: Date.now() };
-		waiting.push(item);
-		save('post:' + name, item);
-		show();
-		composer.dispatchEvent(new CustomEvent('hubbub:taken', { detail: text }));
-		keepDraft();
-	};
-
-	let flushing = false;
-	const flush = async () => {
-		if (flushing) return;
-		flushing = true;
-		try {
-			for (let item; (item = waiting.find(i => !i.error));) {
-				const answer = await fetch(composer.action, {
-					method: 'POST',
-					headers: { 'HX-Request': 'true' },
-					body: new URLSearchParams({ body: item.body, key: item.key }),
-				});
-				const text = await answer.text();
-				if (answer.status === 503) break; // it is about to be back
-				if (answer.ok) {
-					if (text) await take(text);
-					forget(item);
-				} else {
-					const said = new DOMParser().parseFromString(text, 'text/html');
-					item.error = said.querySelector('p')?.textContent || words.failed;
-					show();
-				}
-			}
-		} catch { /* still away: the connection's return tries again */ }
-		flushing = false;
-	};
-
-	// While others wait, a new post waits behind them: order is kept.
-	composer.addEventListener('htmx:config:request', event => {
-		if (!waiting.some(i => !i.error)) return;
-		event.preventDefault();
-		queue(body.value, key.value);
-		flush();
-	});
-	composer.addEventListener('htmx:error', event => {
-		const { ctx } = event.detail;
-		if (!ctx?.request || ctx.response) return;
-		queue(ctx.request.body.get('body'), ctx.request.body.get('key'));
-		isLost();
-		if (state.className === 'live') socket();
-	});
-	show();
-	flush();
 })();
