@@ -438,14 +438,18 @@ type feed struct {
 
 // dial asks for a live connection.
 func (p *person) dial(channel string, after int64, headers ...header) (*websocket.Conn, *http.Response, error) {
+	return p.dialPath(fmt.Sprintf("/channels/%s/live?after=%d", url.PathEscape(channel), after), headers...)
+}
+
+// dialPath asks for a live connection at a path.
+func (p *person) dialPath(path string, headers ...header) (*websocket.Conn, *http.Response, error) {
 	options := &websocket.DialOptions{HTTPClient: p.Client, HTTPHeader: http.Header{}}
 	for _, h := range headers {
 		options.HTTPHeader.Set(h.name, h.value)
 	}
-	address := fmt.Sprintf("%s%s/channels/%s/live?after=%d", p.s.URL, p.s.base, url.PathEscape(channel), after)
 	ctx, cancel := context.WithTimeout(p.t.Context(), limit)
 	defer cancel()
-	conn, response, err := websocket.Dial(ctx, address, options)
+	conn, response, err := websocket.Dial(ctx, p.s.URL+p.s.base+path, options)
 	if err == nil {
 		conn.SetReadLimit(16 << 20)
 	}
