@@ -41,7 +41,7 @@ func TestChannels(t *testing.T) {
 		// Everyone else finds it in the list.
 		bob := newUser(t, s, "Bob", options...)
 		bob.see(t, "ul.channels time", "Created ")
-		bob.want(t, `[...document.querySelectorAll("ul.channels a")].map(a => a.textContent).sort().join("|") === "general|茶 & cake/50%?"`)
+		bob.want(t, `[...document.querySelectorAll("ul.channels bdi")].map(a => a.textContent).sort().join("|") === "general|茶 & cake/50%?"`)
 		bob.want(t, `!document.getElementById("latest-title")`)
 		bob.follow(t, `ul.channels a[href*="cake"]`)
 		bob.wantRows(t, "one lump")

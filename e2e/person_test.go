@@ -342,12 +342,13 @@ func (p *person) release(t *testing.T) {
 	p.do(t, command(fetch.Disable, cdp.Empty{}))
 }
 
-// sent returns the requests so far of a method whose address ends so.
+// sent returns the requests so far of a method whose address ends so, or goes
+// on with more of its query.
 func (p *person) sent(method, suffix string) (n int) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for _, r := range p.traffic {
-		if r.method == method && strings.HasSuffix(r.url, suffix) {
+		if r.method == method && (strings.HasSuffix(r.url, suffix) || strings.Contains(r.url, suffix+"&")) {
 			n++
 		}
 	}

@@ -20,9 +20,11 @@
 	live.dataset.tab = tab;
 	const address = () => {
 		const { path, after, reading } = live.dataset;
-		const query = new URLSearchParams({ news: $('news').dataset.state, tab });
+		const query = new URLSearchParams();
 		if (after) query.set('after', after);
 		if ($('here')) query.set('here', $('here').dataset.state);
+		query.set('news', $('news').dataset.state);
+		query.set('tab', tab);
 		if (reading) query.set('reading', reading);
 		return `${path}?${query}`;
 	};
