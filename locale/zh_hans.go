@@ -130,7 +130,7 @@ func simplifiedChinese() *Locale {
 			MarkedUnread:    func(channel string) string { return "已将 " + channel + " 中的消息标为未读。" },
 			NewLine:         "新消息",
 			FirstNewMessage: "跳到第一条新消息",
-			HereNow:         "在场：",
+			HereNow:         "当前在场",
 			TypingNow:       "正在输入：",
 			MessageEmpty:    "消息不能为空。",
 			MessageTooLong: func(length, max string) string {

@@ -126,18 +126,23 @@
 		list.dataset.read = id - 1;
 		list.dispatchEvent(new Event('hubbub:arrange'));
 	});
-	// Who writes reads again.
+	// Who writes reads again, and has done typing.
 	$('composer').addEventListener('htmx:before:request', () => {
+		clearTimeout(typing);
+		typing = undefined;
 		held = false;
 		look();
 	});
 
 	// Typing: told once a second at most, and only on a line that works.
+	let typing;
 	let typedAt = 0;
 	body.addEventListener('input', () => {
-		const now = Date.now();
-		if (!body.value.trim() || now - typedAt < 1000 || $('live').dataset.state !== 'live') return;
-		typedAt = now;
-		tell('typing', {});
+		typing ??= setTimeout(() => {
+			typing = undefined;
+			if (!body.value.trim() || $('live').dataset.state !== 'live') return;
+			typedAt = Date.now();
+			tell('typing', {});
+		}, typedAt + 1000 - Date.now());
 	});
 })();
