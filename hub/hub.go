@@ -332,45 +332,45 @@ func (h *Hub) uncovered(told map[int64]int64, top int64) []byte {
 // first frames in its queue are what it has missed.
 func (h *Hub) subscribe(ctx context.Context, after int64, visitor Visitor) (*Subscriber, error) {
 	s := h.greet(visitor)
-	joined, err := h.join(s, nil, after)
-	for !joined && err == nil {
+	if joined, err := h.join(s, nil, after); joined != nil || err != nil {
+		return joined, err
+	}
+	for {
 		// Further back than memory reaches.
 		changes, revision, err := h.source.Changes(ctx, h.channelID, after, maxMissed+1)
 		if err != nil {
 			return nil, err
 		}
-		if joined, err = h.join(s, changes, revision); !joined && err == nil {
-			h.hear(revision)
-			err = h.catchUp(ctx)
+		if joined, err := h.join(s, changes, revision); joined != nil || err != nil {
+			return joined, err
+		}
+		h.hear(revision)
+		if err := h.catchUp(ctx); err != nil {
+			return nil, err
 		}
 	}
-	if err != nil {
-		return nil, err
-	}
-	return s, nil
 }
 
 // join adds a subscriber that holds all up to a revision once it has been told
-// of changes. It does not where memory does not reach back to that revision,
-// or has not come to it yet.
-func (h *Hub) join(s *Subscriber, changes []Change, revision int64) (joined bool, err error) {
+// of changes, and returns it. It returns nil where memory does not reach back to
+// that revision, or has not come to it yet.
+func (h *Hub) join(s *Subscriber, changes []Change, revision int64) (*Subscriber, error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if h.evicted {
-		return false, errEvicted
+		return nil, errEvicted
 	}
 	if len(changes) > maxMissed {
-		h.add(s, h.source.Replace(h.shown()))
-		return true, nil
+		return h.add(s, h.source.Replace(h.shown())), nil
 	}
 	if len(changes) > 0 && revision > h.window.Revision {
-		return false, nil
+		return nil, nil
 	}
 	rest, ok := h.missed(revision)
-	if ok {
-		h.add(s, h.frame(changes, math.MaxInt64), rest)
+	if !ok {
+		return nil, nil
 	}
-	return ok, nil
+	return h.add(s, h.frame(changes, math.MaxInt64), rest), nil
 }
 
 // hear notes that the channel has reached a revision.
@@ -381,10 +381,11 @@ func (h *Hub) hear(revision int64) {
 }
 
 // add adds a subscriber with what it has missed.
-func (h *Hub) add(s *Subscriber, missed ...[]byte) {
+func (h *Hub) add(s *Subscriber, missed ...[]byte) *Subscriber {
 	s.precede(missed)
 	h.subscribers[s] = struct{}{}
 	h.enter(s.user)
+	return s
 }
 
 func (h *Hub) remove(s *Subscriber) {
