@@ -98,7 +98,7 @@ func inBuilding(t *testing.T, test func(t *testing.T, b *building)) {
 }
 
 func newBuilding(t *testing.T) *building {
-	b := &building{room: room{ledger: newLedger()}, ada: User{1, "Ada"}, bob: User{2, "Bob"}, zhang: User{3, "张伟"}}
+	b := &building{room: room{ledger: newLedger()}, ada: User{9, "Ada"}, bob: User{2, "Bob"}, zhang: User{3, "张伟"}}
 	b.Registry = newTestRegistry(t, &b.room)
 	return b
 }
@@ -209,15 +209,22 @@ func TestPresenceOrder(t *testing.T) {
 			{Here: []User{b.ada}, Typing: []User{b.ada}},
 			{Here: []User{b.ada, b.bob}},
 			{Here: []User{{4, "Ada"}}},
-			{Here: []User{{1, "Ida"}}},
-			{Here: []User{{11, "Ada"}}},
-			{Here: []User{{1, "1 Ada"}}},
+			{Here: []User{{9, "Ida"}}},
+			{Here: []User{{99, "Ada"}}},
 		} {
 			state := p.State()
 			if other, ok := states[state]; ok || state == "" || len(state) > 16 || state != p.State() {
 				t.Errorf("the state of %v is %q, that of %v too", p, state, other)
 			}
 			states[state] = p
+		}
+
+		b.open(t, User{4, "Ada"})
+		want := b.Registry.Presence(1, b.bob)
+		for range 20 {
+			if p := b.Registry.Presence(1, b.bob); p.State() != want.State() || p.Here[0].ID != 4 || p.Here[1].ID != 9 {
+				t.Fatalf("two of one name: %v, then %v", want, p)
+			}
 		}
 	})
 }
@@ -342,6 +349,9 @@ func TestTypingElsewhere(t *testing.T) {
 	inBuilding(t, func(t *testing.T, b *building) {
 		ada := b.open(t, b.ada)
 		b.Typing(1, b.bob)
+		if p := people(b.Registry.Presence(1, b.ada)); p != "Ada" {
+			t.Errorf("a stranger types: %s", p)
+		}
 		time.Sleep(time.Second)
 		ada.expect(t, "a stranger types", "Ada", 0)
 		bob := b.open(t, b.bob)
@@ -522,6 +532,25 @@ func TestPresenceUnderWay(t *testing.T) {
 	})
 }
 
+// TestPresenceMeetsJoin changes the presence, and tells of it, while someone is
+// about to join who is here already.
+func TestPresenceMeetsJoin(t *testing.T) {
+	inBuilding(t, func(t *testing.T, b *building) {
+		b.open(t, b.ada)
+		time.Sleep(time.Second)
+		var met atomic.Bool
+		b.during = func() {
+			if !met.Swap(true) {
+				b.open(t, b.bob)
+				time.Sleep(time.Second)
+			}
+		}
+		second := b.connect(t, &tab{}, b.ada, "")
+		time.Sleep(time.Second)
+		second.expect(t, "in the end", "Ada Bob", 1)
+	})
+}
+
 // TestPresenceConcurrently has people come, go and type at random, at the same
 // time. When all is quiet, every tab has last been told what is.
 func TestPresenceConcurrently(t *testing.T) {
@@ -638,6 +667,25 @@ func TestPresenceClose(t *testing.T) {
 	})
 }
 
+// TestPresenceCloseWaits for a frame that is being rendered.
+func TestPresenceCloseWaits(t *testing.T) {
+	inBuilding(t, func(t *testing.T, b *building) {
+		b.open(t, b.ada)
+		time.Sleep(time.Second)
+		var done atomic.Bool
+		b.during = func() {
+			time.Sleep(time.Second)
+			done.Store(true)
+		}
+		b.open(t, b.bob)
+		synctest.Wait() // it is at it
+		b.Registry.Close()
+		if !done.Load() {
+			t.Error("it was left behind")
+		}
+	})
+}
+
 // TestSubscriberOfNone is told by others than a hub.
 func TestSubscriberOfNone(t *testing.T) {
 	t.Parallel()
@@ -654,6 +702,9 @@ func TestSubscriberOfNone(t *testing.T) {
 	s.Close(context.Canceled)
 	s.Close(ErrRestart)
 	s.Tell([]byte("late"))
+	if n := len(s.queue); n > 0 {
+		t.Errorf("%d frames wait for nobody", n)
+	}
 	group.Wait()
 	endsWith(t, s, context.Canceled)
 }
