@@ -380,7 +380,7 @@ func TestSeen(t *testing.T) {
 		before := b.Registry.Presence(1, b.bob)
 		bob := b.connect(t, b.page(b.bob), b.bob, before.State())
 		bob.expect(t, "nothing new", "Ada Bob: Ada", 0)
-		for _, seen := range []string{"", "another", before.State()} {
+		for _, seen := range []string{"another", before.State()} {
 			// Not a moment passes here: no flush could have done it.
 			s := b.connect(t, &tab{}, b.zhang, seen)
 			s.look(t)
@@ -391,6 +391,12 @@ func TestSeen(t *testing.T) {
 			s.expect(t, "once only", s.shows, 0)
 		}
 		bob.expect(t, "one more", "Ada Bob 张伟: Ada", 1)
+
+		// Whose page shows none is told of none, but is here.
+		blind := b.connect(t, &tab{}, User{4, "Eve"}, "")
+		time.Sleep(flushTime)
+		bob.expect(t, "one who does not look", "Ada Bob Eve 张伟: Ada", 1)
+		blind.expect(t, "nothing to look at", "", 0)
 	})
 }
 
@@ -409,7 +415,7 @@ func TestSeenBeforeRestart(t *testing.T) {
 		time.Sleep(flushTime)
 		ada.expect(t, "on their way", "Ada Bob 张伟", 0)
 		bob.expect(t, "on their way", "Ada Bob 张伟", 0)
-		fresh.expect(t, "a page that showed nothing", "Ada Bob", 1)
+		fresh.expect(t, "a page that shows none", "", 0)
 		zhang := b.open(t, b.zhang)
 		time.Sleep(graceTime)
 		for _, each := range []*tab{ada, bob, zhang} {
@@ -434,7 +440,7 @@ func TestSeenBeforeRestart(t *testing.T) {
 func TestMissedFirst(t *testing.T) {
 	inBuilding(t, func(t *testing.T, b *building) {
 		b.post(1, "missed")
-		ada := b.connect(t, &tab{}, b.ada, "")
+		ada := b.connect(t, &tab{}, b.ada, "another")
 		b.open(t, b.bob)
 		time.Sleep(flushTime)
 		frames, err := ada.take()
@@ -522,7 +528,7 @@ func TestPresenceUnderWay(t *testing.T) {
 			b.Registry.Presence(1, b.ada)
 			b.open(t, User{10 + n, fmt.Sprint("Person ", n)}).close()
 		}
-		ada := b.connect(t, &tab{}, b.ada, "")
+		ada := b.connect(t, &tab{}, b.ada, "another")
 		b.open(t, b.bob)
 		time.Sleep(2 * flushTime)
 		if n := met.Load(); n < 2 {
@@ -545,7 +551,7 @@ func TestPresenceMeetsJoin(t *testing.T) {
 				time.Sleep(time.Second)
 			}
 		}
-		second := b.connect(t, &tab{}, b.ada, "")
+		second := b.connect(t, &tab{}, b.ada, "another")
 		time.Sleep(time.Second)
 		second.expect(t, "in the end", "Ada Bob", 1)
 	})
