@@ -135,7 +135,7 @@ func (t *tx) nextRevision(ctx context.Context, channelID int64) (int64, error) {
 // Newest returns the newest messages of a channel, n at most, oldest first,
 // and the channel's revision at that moment.
 func (s *Store) Newest(ctx context.Context, channelID int64, n int) (messages []Message, revision int64, err error) {
-	err = s.read(ctx, func(t *sql.Tx) error {
+	err = s.read(ctx, func(t *transaction) error {
 		if revision, err = readRevision(ctx, t, channelID); err != nil {
 			return err
 		}
@@ -148,7 +148,7 @@ func (s *Store) Newest(ctx context.Context, channelID int64, n int) (messages []
 // Before returns the messages posted before the one with that id, n at most,
 // oldest first.
 func (s *Store) Before(ctx context.Context, channelID, id int64, n int) (messages []Message, err error) {
-	err = s.read(ctx, func(t *sql.Tx) error {
+	err = s.read(ctx, func(t *transaction) error {
 		messages, err = queryBefore(ctx, t, channelID, id, n)
 		return err
 	})
@@ -170,7 +170,7 @@ func (s *Store) After(ctx context.Context, channelID, id int64, n int) ([]Messag
 // at most, in the order of their revisions, and the channel's revision at that
 // moment. A message that changed twice is there once, as it is now.
 func (s *Store) Changes(ctx context.Context, channelID, after int64, n int) (changes []Message, revision int64, err error) {
-	err = s.read(ctx, func(t *sql.Tx) error {
+	err = s.read(ctx, func(t *transaction) error {
 		if revision, err = readRevision(ctx, t, channelID); err != nil {
 			return err
 		}
@@ -186,8 +186,8 @@ func (s *Store) Changes(ctx context.Context, channelID, after int64, n int) (cha
 }
 
 // read runs do on one snapshot of the database.
-func (s *Store) read(ctx context.Context, do func(t *sql.Tx) error) error {
-	t, err := s.readers.BeginTx(ctx, &sql.TxOptions{ReadOnly: true})
+func (s *Store) read(ctx context.Context, do func(t *transaction) error) error {
+	t, err := s.readers.begin(ctx, &sql.TxOptions{ReadOnly: true})
 	if err != nil {
 		return err
 	}
@@ -195,12 +195,12 @@ func (s *Store) read(ctx context.Context, do func(t *sql.Tx) error) error {
 	return do(t)
 }
 
-func readRevision(ctx context.Context, t *sql.Tx, channelID int64) (revision int64, err error) {
+func readRevision(ctx context.Context, t *transaction, channelID int64) (revision int64, err error) {
 	err = t.QueryRowContext(ctx, `SELECT revision FROM channels WHERE id = $1`, channelID).Scan(&revision)
 	return revision, notFound(err)
 }
 
-func queryBefore(ctx context.Context, t *sql.Tx, channelID, id int64, n int) ([]Message, error) {
+func queryBefore(ctx context.Context, t *transaction, channelID, id int64, n int) ([]Message, error) {
 	rows, err := t.QueryContext(ctx, selectMessages+`
 		WHERE m.channel_id = $1 AND m.id < $2 AND m.deleted = 0 ORDER BY m.id DESC LIMIT $3`, channelID, id, n)
 	if err != nil {

@@ -2,7 +2,6 @@ package store
 
 import (
 	"bytes"
-	"database/sql"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -77,7 +76,7 @@ func TestListener(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
 	s := openStore(t, dir)
-	other := must[*sql.DB](t)(openSQLite(filepath.Join(dir, "hubbub.db"), "deferred", 1))
+	other := must[*pool](t)(openSQLite(filepath.Join(dir, "hubbub.db"), "deferred", 1))
 	defer other.Close()
 	var heard []Message
 	s.Listen(func(changes []Message) {

@@ -20,10 +20,10 @@ func TestMigrateFromEverySchema(t *testing.T) {
 		t.Run(fmt.Sprint(version), func(t *testing.T) {
 			t.Parallel()
 			dir := t.TempDir()
-			db := must[*sql.DB](t)(openSQLite(filepath.Join(dir, "hubbub.db"), "immediate", 1))
+			db := must[*pool](t)(openSQLite(filepath.Join(dir, "hubbub.db"), "immediate", 1))
 			must[sql.Result](t)(db.Exec(`CREATE TABLE schema (version INTEGER NOT NULL)`))
 			for i, file := range files[:version] {
-				check(t, migrateTo(t.Context(), db, i+1, file))
+				check(t, migrateTo(t.Context(), db.DB, i+1, file))
 			}
 			data := must[[]byte](t)(os.ReadFile(fmt.Sprintf("testdata/%04d.sql", version)))
 			must[sql.Result](t)(db.Exec(string(data)))
@@ -105,7 +105,7 @@ func TestNewerSchema(t *testing.T) {
 func TestOpenSettings(t *testing.T) {
 	t.Parallel()
 	s := newStore(t)
-	for name, db := range map[string]*sql.DB{"writer": s.writer.db, "readers": s.readers} {
+	for name, db := range map[string]*sql.DB{"writer": s.writer.db.DB, "readers": s.readers.DB} {
 		for pragma, want := range map[string]string{
 			"journal_mode": "wal", "synchronous": "2", "foreign_keys": "1", "secure_delete": "1", "busy_timeout": "10000",
 		} {

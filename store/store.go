@@ -28,7 +28,7 @@ type Listener func(changes []Message)
 // Store reads and writes one database. Its methods may be called by many
 // goroutines at once.
 type Store struct {
-	readers *sql.DB
+	readers *pool
 	writer  *writer
 }
 
@@ -44,7 +44,7 @@ func Open(ctx context.Context, dir string) (*Store, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := migrate(ctx, writing); err != nil {
+	if err := migrate(ctx, writing.DB); err != nil {
 		return nil, errors.Join(err, writing.Close())
 	}
 	readers, err := openSQLite(path, "deferred", max(4, runtime.NumCPU()))
@@ -61,7 +61,7 @@ func (s *Store) Listen(listener Listener) { s.writer.listener = listener }
 //
 // synchronous=FULL makes a commit wait for the disk, and secure_delete
 // overwrites what is deleted instead of only unlinking it.
-func openSQLite(path, txlock string, conns int) (*sql.DB, error) {
+func openSQLite(path, txlock string, conns int) (*pool, error) {
 	dsn := url.URL{Scheme: "file", Opaque: (&url.URL{Path: path}).EscapedPath(), RawQuery: url.Values{
 		"_txlock": {txlock},
 		"_pragma": {
@@ -75,7 +75,7 @@ func openSQLite(path, txlock string, conns int) (*sql.DB, error) {
 	}
 	db.SetMaxOpenConns(conns)
 	db.SetMaxIdleConns(conns)
-	return db, nil
+	return &pool{DB: db}, nil
 }
 
 // Close finishes the writes that were begun and closes the database.

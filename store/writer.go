@@ -2,7 +2,6 @@ package store
 
 import (
 	"context"
-	"database/sql"
 	"errors"
 	"fmt"
 )
@@ -16,7 +15,7 @@ var ErrClosed = errors.New("the store is closed")
 
 // tx is the transaction that a write runs in, and what it has changed.
 type tx struct {
-	*sql.Tx
+	*transaction
 	changes []Message
 }
 
@@ -27,7 +26,7 @@ func (t *tx) changed(m Message) { t.changes = append(t.changes, m) }
 // commit waits for the disk share the next: the price of durability is paid
 // once for all of them.
 type writer struct {
-	db       *sql.DB
+	db       *pool
 	listener Listener
 	queue    chan *write
 	closing  chan struct{} // closed to refuse further writes
@@ -40,7 +39,7 @@ type write struct {
 	err chan error // has room for one, so that the writer never waits
 }
 
-func startWriter(db *sql.DB) *writer {
+func startWriter(db *pool) *writer {
 	w := &writer{
 		db:       db,
 		listener: func([]Message) {},
@@ -138,11 +137,11 @@ func (w *writer) commit(jobs []*write) {
 func (w *writer) transact(jobs []*write, errs []error) ([]Message, error) {
 	// Not the context of one write: the others must not depend on it.
 	ctx := context.Background()
-	begun, err := w.db.BeginTx(ctx, nil)
+	begun, err := w.db.begin(ctx, nil)
 	if err != nil {
 		return nil, fmt.Errorf("beginning a transaction: %w", err)
 	}
-	t := &tx{Tx: begun}
+	t := &tx{transaction: begun}
 	for i, job := range jobs {
 		if errs[i] = job.ctx.Err(); errs[i] != nil {
 			continue
@@ -163,12 +162,13 @@ func (w *writer) attempt(ctx context.Context, t *tx, job *write, failure *error)
 		return fmt.Errorf("beginning a write: %w", err)
 	}
 	changes := len(t.changes)
-	end := `RELEASE write`
 	if *failure = job.do(ctx, t); *failure != nil {
 		t.changes = t.changes[:changes]
-		end = `ROLLBACK TO write; RELEASE write`
+		if _, err := t.ExecContext(ctx, `ROLLBACK TO write`); err != nil {
+			return fmt.Errorf("undoing a write: %w", errors.Join(err, *failure))
+		}
 	}
-	if _, err := t.ExecContext(ctx, end); err != nil {
+	if _, err := t.ExecContext(ctx, `RELEASE write`); err != nil {
 		return fmt.Errorf("ending a write: %w", errors.Join(err, *failure))
 	}
 	return nil
