@@ -82,6 +82,10 @@ var errEvicted = errors.New("hub: evicted")
 // It takes change N+1 only after N. Told of a later one it reads what is
 // between from its source, so changes may be published twice, late or out of
 // order, and nothing is lost or doubled.
+//
+// A frame is whole: whoever has taken one shows what a page at its revision
+// shows. A connection may end after any frame, and what is asked for then is
+// what comes after that revision.
 type Hub struct {
 	channelID int64
 	source    Source
@@ -143,25 +147,27 @@ func (h *Hub) publish(changes []Change) (behind bool) {
 			break
 		}
 		if c.Revision == h.window.Revision+1 {
-			h.apply(c)
+			if !h.apply(c) {
+				behind = true
+				break
+			}
 			applied = append(applied, c)
 		}
 	}
 	h.send(h.frame(applied, top))
-	return behind || h.starved()
+	return behind
 }
 
-// apply takes one change into the window.
-func (h *Hub) apply(c Change) {
-	h.window.Revision = c.Revision
-	h.log = append(h.log, c)
-	if c.ID == c.Revision && !c.Gone {
-		h.stopped(c.Row.AuthorID)
-	}
-	if len(h.log) >= 2*maxMissed {
-		h.log = slices.Clone(h.log[len(h.log)-maxMissed:])
-	}
+// apply takes one change into the window. It returns false, and does nothing,
+// where a delete would leave fewer rows than a page shows while there are
+// older ones: those have to be read first.
+func (h *Hub) apply(c Change) bool {
 	at, found := slices.BinarySearchFunc(h.window.Rows, c.ID, func(r Row, id int64) int { return int(r.ID - id) })
+	if c.Gone && found && h.window.Older && len(h.window.Rows) <= WindowSize {
+		return false
+	}
+	h.window.Revision = c.Revision
+	h.remember(c)
 	switch {
 	case c.Gone && found:
 		// A copy: pages may be reading the old one.
@@ -180,6 +186,21 @@ func (h *Hub) apply(c Change) {
 		// Only after a catch-up, in which a row that was altered comes late.
 		h.window.Rows = slices.Concat(h.window.Rows[:at], []Row{c.Row}, h.window.Rows[at:])
 	}
+	return true
+}
+
+// remember keeps the latest changes for those who come back. Who has posted
+// types no more.
+func (h *Hub) remember(changes ...Change) {
+	for _, c := range changes {
+		h.log = append(h.log, c)
+		if c.ID == c.Revision && !c.Gone {
+			h.stopped(c.Row.AuthorID)
+		}
+	}
+	if len(h.log) >= 2*maxMissed {
+		h.log = slices.Clone(h.log[len(h.log)-maxMissed:])
+	}
 }
 
 // top is the id of the oldest row that is shown, 0 for none.
@@ -188,12 +209,6 @@ func (h *Hub) top() int64 {
 		return rows[0].ID
 	}
 	return 0
-}
-
-// starved says that deletes have left fewer rows than a page shows while there
-// are older ones.
-func (h *Hub) starved() bool {
-	return h.window.Older && len(h.window.Rows) < WindowSize
 }
 
 // send queues a frame for every subscriber.
@@ -209,20 +224,19 @@ func (h *Hub) catchUp(ctx context.Context) error {
 	defer h.loading.Unlock()
 	for {
 		h.mu.Lock()
-		lacks := !h.loaded || h.starved()
-		current := !lacks && h.told <= h.window.Revision
-		after := h.window.Revision
+		loaded, after, told := h.loaded, h.window.Revision, h.told
 		h.mu.Unlock()
-		if current {
+		if loaded && told <= after {
 			return nil
 		}
-		if !lacks {
-			changes, revision, err := h.source.Changes(ctx, h.channelID, after, maxMissed+1)
-			if err != nil {
+		var changes []Change
+		var revision int64
+		if loaded {
+			var err error
+			if changes, revision, err = h.source.Changes(ctx, h.channelID, after, maxMissed+1); err != nil {
 				return err
 			}
-			if len(changes) <= maxMissed {
-				h.advance(after, changes, revision)
+			if len(changes) <= maxMissed && h.advance(after, changes, revision) {
 				continue
 			}
 		}
@@ -230,28 +244,38 @@ func (h *Hub) catchUp(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		h.replace(w)
+		if len(changes) <= maxMissed && w.Revision == revision {
+			h.replace(w, after, changes)
+		} else {
+			h.replace(w, -1, nil)
+		}
 	}
 }
 
 // advance applies changes read from the source, whose numbers may have gaps
-// where a row changed more than once.
-func (h *Hub) advance(after int64, changes []Change, revision int64) {
+// where a row changed more than once. It returns false, and does nothing,
+// where older rows have to be read for them.
+func (h *Hub) advance(after int64, changes []Change, revision int64) bool {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if h.window.Revision != after {
-		return // publish was quicker
+		return true // publish was quicker
 	}
-	top := h.top()
+	top, window, log := h.top(), h.window, h.log
 	for _, c := range changes {
-		h.apply(c)
+		if !h.apply(c) {
+			h.window, h.log = window, log
+			return false
+		}
 	}
 	h.window.Revision = max(h.window.Revision, revision)
 	h.send(h.frame(changes, top))
+	return true
 }
 
-// replace takes a window read from the source.
-func (h *Hub) replace(w Window) {
+// replace takes a window read from the source. The changes, where they are
+// known, are those that lead to it from the revision after.
+func (h *Hub) replace(w Window, after int64, changes []Change) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if h.loaded && w.Revision < h.window.Revision {
@@ -261,33 +285,35 @@ func (h *Hub) replace(w Window) {
 	h.loaded, h.window = true, w
 	h.told = max(h.told, w.Revision)
 	switch {
-	case !wasLoaded:
-	case before.Revision < w.Revision:
+	case !wasLoaded || before.Revision == w.Revision:
+	case before.Revision == after:
+		h.remember(changes...)
+		h.send(h.frame(changes, top))
+	default:
 		h.log = nil
 		h.send(h.source.Replace(h.shown()))
-	default:
-		h.send(h.uncovered(nil, top))
 	}
 }
 
-// missed returns the frame that takes a subscriber from a revision to the
-// present, from memory. It returns false where memory does not reach back so
-// far.
-func (h *Hub) missed(after int64) ([]byte, bool) {
+// missed returns the frame that takes a subscriber to the present: from a
+// revision to another by changes that were read from the source, and from there
+// from memory. It returns false where memory does not reach back so far.
+func (h *Hub) missed(changes []Change, revision int64) ([]byte, bool) {
 	switch {
-	case after == h.window.Revision:
-		return nil, true
-	case after > h.window.Revision:
+	case revision > h.window.Revision:
 		// A number from another life, such as a restored backup's.
 		return h.source.Replace(h.shown()), true
-	case len(h.log) == 0 || after < h.log[0].Revision-1:
+	case revision == h.window.Revision:
+	case len(h.log) == 0 || revision < h.log[0].Revision-1:
 		return nil, false
+	default:
+		at, _ := slices.BinarySearchFunc(h.log, revision+1, func(c Change, revision int64) int { return int(c.Revision - revision) })
+		changes = slices.Concat(changes, h.log[at:])
 	}
-	at, _ := slices.BinarySearchFunc(h.log, after+1, func(c Change, revision int64) int { return int(c.Revision - revision) })
-	if len(h.log)-at > maxMissed {
+	if len(changes) > maxMissed {
 		return h.source.Replace(h.shown()), true
 	}
-	return h.frame(h.log[at:], math.MaxInt64), true
+	return h.frame(changes, math.MaxInt64), true
 }
 
 // frame returns one frame for changes, for a subscriber whose oldest row is
@@ -366,11 +392,11 @@ func (h *Hub) join(s *Subscriber, changes []Change, revision int64) (*Subscriber
 	if len(changes) > 0 && revision > h.window.Revision {
 		return nil, nil
 	}
-	rest, ok := h.missed(revision)
+	missed, ok := h.missed(changes, revision)
 	if !ok {
 		return nil, nil
 	}
-	return h.add(s, h.frame(changes, math.MaxInt64), rest), nil
+	return h.add(s, missed), nil
 }
 
 // hear notes that the channel has reached a revision.
@@ -380,8 +406,8 @@ func (h *Hub) hear(revision int64) {
 	h.told = max(h.told, revision)
 }
 
-// add adds a subscriber with what it has missed.
-func (h *Hub) add(s *Subscriber, missed ...[]byte) *Subscriber {
+// add adds a subscriber with the frame that it has missed.
+func (h *Hub) add(s *Subscriber, missed []byte) *Subscriber {
 	s.precede(missed)
 	h.subscribers[s] = struct{}{}
 	h.enter(s.user)

@@ -87,9 +87,16 @@ func runModel(t *testing.T, seed uint64) {
 			} else {
 				v.follow(t, v.subscriber)
 			}
-		case n < 18 && len(visitors) > 0: // leaves, with what waits unread
+		case n < 18 && len(visitors) > 0: // leaves, with some of what waits unread
 			v := visitors[random.IntN(len(visitors))]
 			if v.subscriber != nil {
+				frames, err := v.subscriber.take()
+				if err != nil {
+					t.Fatal(err)
+				}
+				for _, frame := range frames[:random.IntN(len(frames)+1)] {
+					v.apply(t, frame)
+				}
 				v.subscriber.Close(context.Canceled)
 				v.subscriber = nil
 			}
@@ -277,6 +284,41 @@ func TestDeletesUncoverOlderRows(t *testing.T) {
 	page.shows(t, "at the end", w)
 	if w.Older {
 		t.Error("there are no older rows")
+	}
+}
+
+// TestFrameByFrame has a page that comes back after every frame, as it does
+// where answers are held: what a frame has raised its revision to, it shows.
+func TestFrameByFrame(t *testing.T) {
+	t.Parallel()
+	l := newLedger()
+	for range 3*WindowSize + 50 {
+		l.post(1, "hello")
+	}
+	r := newTestRegistry(t, l)
+	page := newReplica(t, window(t, r, 1))
+	for ids := l.ids(1); len(ids) > 50; {
+		last := len(ids) - 1
+		s := subscribe(t, r, 1, page.revision)
+		r.Publish(1, []Change{l.delete(1, ids[last])})
+		r.work.Wait()
+		ids = ids[:last]
+		for {
+			frames, err := s.take()
+			if err != nil {
+				t.Fatal(err)
+			}
+			s.Close(context.Canceled)
+			if len(frames) == 0 {
+				break
+			}
+			page.apply(t, frames[0])
+			s = subscribe(t, r, 1, page.revision)
+		}
+		page.shows(t, fmt.Sprint("with ", last, " left"), window(t, r, 1))
+	}
+	if page.replaced > 0 {
+		t.Errorf("the page was replaced %d times", page.replaced)
 	}
 }
 
@@ -544,6 +586,33 @@ func TestPublishMeetsRead(t *testing.T) {
 			})
 		}
 	}
+}
+
+// TestReturnMeetsPublish brings back a subscriber from the store while a row
+// goes that it was not told of: no frame may tell it of what came later alone.
+func TestReturnMeetsPublish(t *testing.T) {
+	t.Parallel()
+	m := &meeting{ledger: newLedger()}
+	for range 3 {
+		m.post(1, "before")
+	}
+	r := newTestRegistry(t, m)
+	page := newReplica(t, window(t, r, 1))
+	m.delete(1, 1) // by another life of the node: this one's memory begins after it
+	r = newTestRegistry(t, m)
+	window(t, r, 1)
+	m.after = func() {
+		r.Publish(1, []Change{m.delete(1, 2)})
+		r.Publish(1, []Change{m.post(1, "at the same time")})
+	}
+	for page.revision < 6 {
+		frames, err := subscribe(t, r, 1, page.revision).take()
+		if err != nil || len(frames) == 0 {
+			t.Fatalf("at %d: %d frames, %v", page.revision, len(frames), err)
+		}
+		page.apply(t, frames[0])
+	}
+	page.shows(t, "the page", window(t, r, 1))
 }
 
 // failing is a source that cannot be read for a while.

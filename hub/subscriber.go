@@ -40,15 +40,17 @@ func NewSubscriber() *Subscriber {
 	return &Subscriber{wake: make(chan struct{}, 1)}
 }
 
-// precede puts what a subscriber has missed before all else in its queue. It is
-// not held against the subscriber however long it is.
-func (s *Subscriber) precede(missed [][]byte) {
-	missed = slices.DeleteFunc(missed, func(frame []byte) bool { return len(frame) == 0 })
+// precede puts the frame that a subscriber has missed before all else in its
+// queue. It is not held against the subscriber however long it is.
+func (s *Subscriber) precede(missed []byte) {
+	if len(missed) == 0 {
+		return
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.queue = slices.Concat(missed, s.queue)
+	s.queue = slices.Insert(s.queue, 0, missed)
 	if s.presence > 0 {
-		s.presence += len(missed)
+		s.presence++
 	}
 }
 
