@@ -2,7 +2,12 @@ package store
 
 import (
 	"context"
+	"database/sql"
 	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
 	"time"
 )
 
@@ -17,27 +22,92 @@ type Channel struct {
 	CreatedAt time.Time
 }
 
-const channelColumns = `id, name, revision, created_at`
+// directory is all channels, in memory: there are few of them, and every
+// request asks for some.
+type directory struct {
+	mu     sync.RWMutex
+	byID   map[int64]*listed
+	byKey  map[string]*listed
+	byName []*listed // in the order of their keys
+	latest int64     // the highest id
+}
 
-func scanChannel(row interface{ Scan(...any) error }) (Channel, error) {
-	var c Channel
-	var created int64
-	err := row.Scan(&c.ID, &c.Name, &c.Revision, &created)
-	c.CreatedAt = time.UnixMicro(created).UTC()
-	return c, notFound(err)
+type listed struct {
+	Channel
+	key string
+}
+
+func (d *directory) load(ctx context.Context, from *pool) error {
+	d.byID, d.byKey = map[int64]*listed{}, map[string]*listed{}
+	rows, err := from.QueryContext(ctx, `SELECT id, name, name_key, revision, created_at FROM channels ORDER BY name_key`)
+	if err != nil {
+		return fmt.Errorf("reading the channels: %w", err)
+	}
+	defer rows.Close()
+	for rows.Next() {
+		var c listed
+		var created int64
+		if err := rows.Scan(&c.ID, &c.Name, &c.key, &c.Revision, &created); err != nil {
+			return fmt.Errorf("reading the channels: %w", err)
+		}
+		c.CreatedAt = time.UnixMicro(created).UTC()
+		d.add(c)
+	}
+	return rows.Err()
+}
+
+// add adds a channel that has been made.
+func (d *directory) add(c listed) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	added := &c
+	d.byID[c.ID], d.byKey[c.key] = added, added
+	d.latest = max(d.latest, c.ID)
+	at, _ := slices.BinarySearchFunc(d.byName, c.key, func(c *listed, key string) int { return strings.Compare(c.key, key) })
+	d.byName = slices.Insert(d.byName, at, added)
+}
+
+// reach notes that a channel has come to a revision.
+func (d *directory) reach(id, revision int64) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	c := d.byID[id]
+	c.Revision = max(c.Revision, revision)
+}
+
+// changed says whether any channel is beyond a position, and returns the sum of
+// the channels' revisions.
+func (d *directory) changed(positions map[int64]int64) (sum int64, beyond bool) {
+	d.mu.RLock()
+	defer d.mu.RUnlock()
+	for id, position := range positions {
+		if c := d.byID[id]; c != nil {
+			sum += c.Revision
+			beyond = beyond || c.Revision > position
+		}
+	}
+	return sum, beyond
+}
+
+// pick returns the channels that are wanted, in the order of their names.
+func (d *directory) pick(wanted func(id int64) bool) []Channel {
+	d.mu.RLock()
+	defer d.mu.RUnlock()
+	var channels []Channel
+	for _, c := range d.byName {
+		if wanted(c.ID) {
+			channels = append(channels, c.Channel)
+		}
+	}
+	return channels
 }
 
 // CreateChannel makes a channel. It fails with ErrChannelExists.
 func (s *Store) CreateChannel(ctx context.Context, name Name, now time.Time) (Channel, error) {
 	var c Channel
 	err := s.write(ctx, func(ctx context.Context, t *tx) (err error) {
-		c, err = scanChannel(t.QueryRowContext(ctx, `
-			INSERT INTO channels (name, name_key, revision, created_at)
-			VALUES ($1, $2, 0, $3) RETURNING `+channelColumns,
-			name.Text, name.Key, now.UnixMicro()))
-		if isTaken(err) {
-			return ErrChannelExists
-		}
+		c, err = s.insertChannel(ctx, t, `
+			INSERT INTO channels (name, name_key, revision, created_at) VALUES ($1, $2, 0, $3) RETURNING id`, name, now)
 		return err
 	})
 	return c, err
@@ -47,66 +117,89 @@ func (s *Store) CreateChannel(ctx context.Context, name Name, now time.Time) (Ch
 // installation starts with it.
 func (s *Store) EnsureChannel(ctx context.Context, name Name, now time.Time) error {
 	return s.write(ctx, func(ctx context.Context, t *tx) error {
-		_, err := t.ExecContext(ctx, `
+		_, err := s.insertChannel(ctx, t, `
 			INSERT INTO channels (name, name_key, revision, created_at)
-			SELECT $1, $2, 0, $3 WHERE NOT EXISTS (SELECT 1 FROM channels)`,
-			name.Text, name.Key, now.UnixMicro())
+			SELECT $1, $2, 0, $3 WHERE NOT EXISTS (SELECT 1 FROM channels) RETURNING id`, name, now)
+		if errors.Is(err, sql.ErrNoRows) {
+			return nil
+		}
 		return err
 	})
 }
 
-// Channel returns the channel with an id.
-func (s *Store) Channel(ctx context.Context, id int64) (Channel, error) {
-	return scanChannel(s.readers.QueryRowContext(ctx, `SELECT `+channelColumns+` FROM channels WHERE id = $1`, id))
+// insertChannel makes a channel by a statement that returns its id.
+func (s *Store) insertChannel(ctx context.Context, t *tx, statement string, name Name, now time.Time) (Channel, error) {
+	c := listed{Channel{Name: name.Text, CreatedAt: now.UTC().Truncate(time.Microsecond)}, name.Key}
+	err := t.QueryRowContext(ctx, statement, c.Name, c.key, c.CreatedAt.UnixMicro()).Scan(&c.ID)
+	if isTaken(err) {
+		return Channel{}, ErrChannelExists
+	}
+	if err != nil {
+		return Channel{}, err
+	}
+	t.after(func() { s.directory.add(c) })
+	return c.Channel, nil
+}
+
+// Channel returns the channel with an id. It fails with ErrNotFound.
+func (s *Store) Channel(_ context.Context, id int64) (Channel, error) {
+	s.directory.mu.RLock()
+	defer s.directory.mu.RUnlock()
+	return found(s.directory.byID[id])
 }
 
 // ChannelByName returns the channel of that name, in whatever case and width.
-func (s *Store) ChannelByName(ctx context.Context, name Name) (Channel, error) {
-	return scanChannel(s.readers.QueryRowContext(ctx, `SELECT `+channelColumns+` FROM channels WHERE name_key = $1`, name.Key))
+// It fails with ErrNotFound.
+func (s *Store) ChannelByName(_ context.Context, name Name) (Channel, error) {
+	s.directory.mu.RLock()
+	defer s.directory.mu.RUnlock()
+	return found(s.directory.byKey[name.Key])
 }
 
-// Channels returns all channels by name.
-func (s *Store) Channels(ctx context.Context) ([]Channel, error) {
-	return s.queryChannels(ctx, `ORDER BY name_key`)
+func found(c *listed) (Channel, error) {
+	if c == nil {
+		return Channel{}, ErrNotFound
+	}
+	return c.Channel, nil
+}
+
+// Channels returns all channels, in the order of their names.
+func (s *Store) Channels(context.Context) ([]Channel, error) {
+	return s.directory.pick(func(int64) bool { return true }), nil
 }
 
 // ChannelsNear returns the channels that matter most to a user, n at most: those
 // visited last and then the newest of the others. They are in the order of
 // their names.
 func (s *Store) ChannelsNear(ctx context.Context, userID int64, n int) ([]Channel, error) {
-	return s.queryChannels(ctx, `WHERE id IN (
-		WITH visited AS (SELECT channel_id AS id FROM positions WHERE user_id = $1 ORDER BY visited_at DESC LIMIT $2),
-			others AS (SELECT id FROM channels WHERE id NOT IN (SELECT id FROM visited) ORDER BY id DESC LIMIT $2),
-			near AS (SELECT id, 1 AS turn FROM visited UNION ALL SELECT id, 2 FROM others ORDER BY turn, id DESC LIMIT $2)
-		SELECT id FROM near) ORDER BY name_key`, userID, n)
+	positions, err := s.positionsOf(ctx, userID)
+	if err != nil {
+		return nil, err
+	}
+	near := map[int64]bool{}
+	for _, id := range positions.latestFirst[:min(n, len(positions.latestFirst))] {
+		near[id] = true
+	}
+	for id := s.latest(); id > 0 && len(near) < n; id-- {
+		if _, err := s.Channel(ctx, id); err == nil {
+			near[id] = true
+		}
+	}
+	return s.directory.pick(func(id int64) bool { return near[id] }), nil
 }
 
 // ChannelsAfter returns the channels that were made after the one with an id,
 // the newest n at most, in the order of their names.
-func (s *Store) ChannelsAfter(ctx context.Context, id int64, n int) ([]Channel, error) {
-	return s.queryChannels(ctx, `WHERE id IN (
-		SELECT id FROM channels WHERE id > $1 ORDER BY id DESC LIMIT $2) ORDER BY name_key`, id, n)
+func (s *Store) ChannelsAfter(_ context.Context, id int64, n int) ([]Channel, error) {
+	id = max(id, s.latest()-int64(n))
+	return s.directory.pick(func(other int64) bool { return other > id }), nil
 }
 
 // LatestChannel returns the id of the channel made last, 0 where there is none.
-func (s *Store) LatestChannel(ctx context.Context) (id int64, err error) {
-	err = s.readers.QueryRowContext(ctx, `SELECT coalesce(max(id), 0) FROM channels`).Scan(&id)
-	return id, err
-}
+func (s *Store) LatestChannel(context.Context) (int64, error) { return s.latest(), nil }
 
-func (s *Store) queryChannels(ctx context.Context, which string, args ...any) ([]Channel, error) {
-	rows, err := s.readers.QueryContext(ctx, `SELECT `+channelColumns+` FROM channels `+which, args...)
-	if err != nil {
-		return nil, err
-	}
-	defer rows.Close()
-	var channels []Channel
-	for rows.Next() {
-		c, err := scanChannel(rows)
-		if err != nil {
-			return nil, err
-		}
-		channels = append(channels, c)
-	}
-	return channels, rows.Err()
+func (s *Store) latest() int64 {
+	s.directory.mu.RLock()
+	defer s.directory.mu.RUnlock()
+	return s.directory.latest
 }

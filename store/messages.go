@@ -74,7 +74,7 @@ func (s *Store) Post(ctx context.Context, channel Channel, author User, body, ke
 				return err
 			}
 		}
-		revision, err := t.nextRevision(ctx, channel.ID)
+		revision, err := s.nextRevision(ctx, t, channel.ID)
 		if err != nil {
 			return err
 		}
@@ -110,7 +110,7 @@ func (s *Store) DeleteMessage(ctx context.Context, channelID, id, authorID int64
 			return nil
 		}
 		m.Deleted, m.Body = true, ""
-		if m.Revision, err = t.nextRevision(ctx, channelID); err != nil {
+		if m.Revision, err = s.nextRevision(ctx, t, channelID); err != nil {
 			return err
 		}
 		_, err = t.ExecContext(ctx, `
@@ -125,11 +125,15 @@ func (s *Store) DeleteMessage(ctx context.Context, channelID, id, authorID int64
 }
 
 // nextRevision raises a channel's revision for a change in this transaction.
-func (t *tx) nextRevision(ctx context.Context, channelID int64) (int64, error) {
+func (s *Store) nextRevision(ctx context.Context, t *tx, channelID int64) (int64, error) {
 	var revision int64
 	err := t.QueryRowContext(ctx, `
 		UPDATE channels SET revision = revision + 1 WHERE id = $1 RETURNING revision`, channelID).Scan(&revision)
-	return revision, notFound(err)
+	if err != nil {
+		return 0, notFound(err)
+	}
+	t.after(func() { s.directory.reach(channelID, revision) })
+	return revision, nil
 }
 
 // Newest returns the newest messages of a channel, n at most, oldest first,

@@ -16,6 +16,12 @@ type Sessions struct {
 	store *Store
 }
 
+// session is one that goes on.
+type session struct {
+	data    []byte
+	expires time.Time
+}
+
 var _ scs.CtxStore = Sessions{}
 
 // Sessions returns the sessions of this store.
@@ -23,13 +29,18 @@ func (s *Store) Sessions() Sessions { return Sessions{store: s} }
 
 // FindCtx implements scs.CtxStore.
 func (s Sessions) FindCtx(ctx context.Context, token string) (data []byte, found bool, err error) {
-	err = s.store.readers.QueryRowContext(ctx, `
-		SELECT data FROM sessions WHERE token = $1 AND ended = 0 AND expires_at > $2`,
-		token, time.Now().UnixMicro()).Scan(&data)
-	if errors.Is(err, sql.ErrNoRows) {
+	open, err := s.store.sessions.get(token, func() (session, error) {
+		var open session
+		var expires int64
+		err := s.store.readers.QueryRowContext(ctx, `
+			SELECT data, expires_at FROM sessions WHERE token = $1 AND ended = 0`, token).Scan(&open.data, &expires)
+		open.expires = time.UnixMicro(expires)
+		return open, err
+	})
+	if errors.Is(err, sql.ErrNoRows) || err == nil && !time.Now().Before(open.expires) {
 		return nil, false, nil
 	}
-	return data, err == nil, err
+	return open.data, err == nil, err
 }
 
 // CommitCtx implements scs.CtxStore. It goes on where the browser has gone
@@ -41,6 +52,7 @@ func (s Sessions) CommitCtx(ctx context.Context, token string, data []byte, expi
 			ON CONFLICT (token) DO UPDATE SET data = excluded.data, expires_at = excluded.expires_at
 			WHERE sessions.ended = 0`,
 			token, data, expiry.UnixMicro())
+		t.after(func() { s.store.sessions.drop(token) })
 		return err
 	})
 }
@@ -50,6 +62,7 @@ func (s Sessions) CommitCtx(ctx context.Context, token string, data []byte, expi
 func (s Sessions) DeleteCtx(ctx context.Context, token string) error {
 	return s.store.write(context.WithoutCancel(ctx), func(ctx context.Context, t *tx) error {
 		_, err := t.ExecContext(ctx, `UPDATE sessions SET ended = 1, data = x'' WHERE token = $1`, token)
+		t.after(func() { s.store.sessions.drop(token) })
 		return err
 	})
 }

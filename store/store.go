@@ -30,6 +30,11 @@ type Listener func(changes []Message)
 type Store struct {
 	readers *pool
 	writer  *writer
+
+	directory directory
+	sessions  cache[string, session]
+	users     cache[int64, User]
+	positions cache[int64, *positions]
 }
 
 // Open opens the database in the folder dir, which it makes where there is
@@ -51,7 +56,11 @@ func Open(ctx context.Context, dir string) (*Store, error) {
 	if err != nil {
 		return nil, errors.Join(err, writing.Close())
 	}
-	return &Store{readers: readers, writer: startWriter(writing)}, nil
+	s := &Store{readers: readers, writer: startWriter(writing)}
+	if err := s.directory.load(ctx, readers); err != nil {
+		return nil, errors.Join(err, s.Close())
+	}
+	return s, nil
 }
 
 // Listen names the one listener. Call it before the first message is posted.

@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"sync"
 	"time"
 )
 
@@ -15,12 +16,60 @@ type Unread struct {
 	Count     int // 1 to MaxUnread
 }
 
+// positions is how far a user has read, everywhere.
+type positions struct {
+	revision    map[int64]int64 // by channel
+	latestFirst []int64         // the channels, from the one visited last
+
+	mu     sync.Mutex
+	unread []Unread
+	as     int64 // the sum of the channels' revisions at which unread was counted, negative for never
+}
+
+// positionsOf returns the positions of a user. They are shared.
+func (s *Store) positionsOf(ctx context.Context, userID int64) (*positions, error) {
+	return s.positions.get(userID, func() (*positions, error) {
+		rows, err := s.readers.QueryContext(ctx, `
+			SELECT channel_id, revision FROM positions WHERE user_id = $1 ORDER BY visited_at DESC`, userID)
+		if err != nil {
+			return nil, err
+		}
+		defer rows.Close()
+		p := &positions{revision: map[int64]int64{}, as: -1}
+		for rows.Next() {
+			var channelID, revision int64
+			if err := rows.Scan(&channelID, &revision); err != nil {
+				return nil, err
+			}
+			p.revision[channelID] = revision
+			p.latestFirst = append(p.latestFirst, channelID)
+		}
+		return p, rows.Err()
+	})
+}
+
 // Position returns the revision up to which a user has read a channel. It
 // fails with ErrNotFound where the user has never been in it.
-func (s *Store) Position(ctx context.Context, userID, channelID int64) (revision int64, err error) {
-	err = s.readers.QueryRowContext(ctx, `
-		SELECT revision FROM positions WHERE user_id = $1 AND channel_id = $2`, userID, channelID).Scan(&revision)
-	return revision, notFound(err)
+func (s *Store) Position(ctx context.Context, userID, channelID int64) (int64, error) {
+	p, err := s.positionsOf(ctx, userID)
+	if err != nil {
+		return 0, err
+	}
+	revision, visited := p.revision[channelID]
+	if !visited {
+		return 0, ErrNotFound
+	}
+	return revision, nil
+}
+
+// Positions returns the positions of a user, by channel. They are shared: do
+// not change them.
+func (s *Store) Positions(ctx context.Context, userID int64) (map[int64]int64, error) {
+	p, err := s.positionsOf(ctx, userID)
+	if err != nil {
+		return nil, err
+	}
+	return p.revision, nil
 }
 
 // Visit notes that a user has gone into a channel, the last one for now, and
@@ -36,6 +85,10 @@ func (s *Store) Visit(ctx context.Context, userID, channelID, revision int64, no
 			ON CONFLICT (user_id, channel_id) DO UPDATE SET visited_at = excluded.visited_at,
 				revision = CASE WHEN positions.revision < excluded.revision THEN excluded.revision ELSE positions.revision END`,
 			userID, channelID, revision, now.UnixMicro())
+		t.after(func() {
+			s.users.drop(userID)
+			s.positions.drop(userID)
+		})
 		return err
 	})
 }
@@ -47,6 +100,7 @@ func (s *Store) Read(ctx context.Context, userID, channelID, revision int64) err
 		_, err := t.ExecContext(ctx, `
 			UPDATE positions SET revision = $3 WHERE user_id = $1 AND channel_id = $2 AND revision < $3`,
 			userID, channelID, revision)
+		t.after(func() { s.positions.drop(userID) })
 		return err
 	})
 }
@@ -58,13 +112,36 @@ func (s *Store) MarkUnread(ctx context.Context, userID, channelID, id int64) err
 		_, err := t.ExecContext(ctx, `
 			UPDATE positions SET revision = $3 WHERE user_id = $1 AND channel_id = $2 AND revision > $3`,
 			userID, channelID, id-1)
+		t.after(func() { s.positions.drop(userID) })
 		return err
 	})
 }
 
 // Unread returns the channels with unread messages for a user, of those that
-// the user has been in.
+// the user has been in, in the order of their ids. They are shared: do not
+// change them.
 func (s *Store) Unread(ctx context.Context, userID int64) ([]Unread, error) {
+	p, err := s.positionsOf(ctx, userID)
+	if err != nil {
+		return nil, err
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	// Revisions only rise: the same sum is the same revisions.
+	sum, changed := s.directory.changed(p.revision)
+	if !changed {
+		return nil, nil
+	}
+	if sum != p.as {
+		if p.unread, err = s.countUnread(ctx, userID); err != nil {
+			return nil, err
+		}
+		p.as = sum
+	}
+	return p.unread, nil
+}
+
+func (s *Store) countUnread(ctx context.Context, userID int64) ([]Unread, error) {
 	rows, err := s.readers.QueryContext(ctx, `
 		SELECT channel_id, unread FROM (
 			SELECT p.channel_id, (SELECT count(*) FROM (
@@ -87,22 +164,4 @@ func (s *Store) Unread(ctx context.Context, userID int64) ([]Unread, error) {
 		all = append(all, u)
 	}
 	return all, rows.Err()
-}
-
-// Positions returns the positions of a user, by channel.
-func (s *Store) Positions(ctx context.Context, userID int64) (map[int64]int64, error) {
-	rows, err := s.readers.QueryContext(ctx, `SELECT channel_id, revision FROM positions WHERE user_id = $1`, userID)
-	if err != nil {
-		return nil, err
-	}
-	defer rows.Close()
-	positions := map[int64]int64{}
-	for rows.Next() {
-		var channelID, revision int64
-		if err := rows.Scan(&channelID, &revision); err != nil {
-			return nil, err
-		}
-		positions[channelID] = revision
-	}
-	return positions, rows.Err()
 }

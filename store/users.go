@@ -51,7 +51,9 @@ func (s *Store) CreateUser(ctx context.Context, name Name, password string, now 
 
 // User returns the user with an id.
 func (s *Store) User(ctx context.Context, id int64) (User, error) {
-	return scanUser(s.readers.QueryRowContext(ctx, `SELECT `+userColumns+` FROM users WHERE id = $1`, id))
+	return s.users.get(id, func() (User, error) {
+		return scanUser(s.readers.QueryRowContext(ctx, `SELECT `+userColumns+` FROM users WHERE id = $1`, id))
+	})
 }
 
 // UserByName returns the user who has the name, in whatever case and width.
@@ -66,6 +68,7 @@ func (s *Store) SetPassword(ctx context.Context, userID int64, password string) 
 	err := s.write(ctx, func(ctx context.Context, t *tx) (err error) {
 		u, err = scanUser(t.QueryRowContext(ctx, `
 			UPDATE users SET password = $1, epoch = epoch + 1 WHERE id = $2 RETURNING `+userColumns, password, userID))
+		t.after(func() { s.users.drop(userID) })
 		return err
 	})
 	return u, err

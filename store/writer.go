@@ -16,11 +16,15 @@ var ErrClosed = errors.New("the store is closed")
 // tx is the transaction that a write runs in, and what it has changed.
 type tx struct {
 	*transaction
-	changes []Message
+	changes   []Message
+	committed []func() // to be called once it is committed, in this order
 }
 
 // changed notes a change for the listener.
 func (t *tx) changed(m Message) { t.changes = append(t.changes, m) }
+
+// after notes what is to be done when the write is durable, before it returns.
+func (t *tx) after(do func()) { t.committed = append(t.committed, do) }
 
 // writer owns the only writing connection. Writes that arrive while one
 // commit waits for the disk share the next: the price of durability is paid
@@ -120,9 +124,14 @@ func (w *writer) batch(first *write) []*write {
 // commit runs the writes in one transaction, tells the listener and answers.
 func (w *writer) commit(jobs []*write) {
 	errs := make([]error, len(jobs))
-	changes, err := w.transact(jobs, errs)
-	if err == nil && len(changes) > 0 {
-		w.listener(changes)
+	t, err := w.transact(jobs, errs)
+	if err == nil {
+		for _, do := range t.committed {
+			do()
+		}
+		if len(t.changes) > 0 {
+			w.listener(t.changes)
+		}
 	}
 	for i, job := range jobs {
 		if errs[i] == nil {
@@ -134,7 +143,7 @@ func (w *writer) commit(jobs []*write) {
 
 // transact fills in errs, one for each write, and returns an error that
 // concerns them all: then nothing is written.
-func (w *writer) transact(jobs []*write, errs []error) ([]Message, error) {
+func (w *writer) transact(jobs []*write, errs []error) (*tx, error) {
 	// Not the context of one write: the others must not depend on it.
 	ctx := context.Background()
 	begun, err := w.db.begin(ctx, nil)
@@ -153,7 +162,7 @@ func (w *writer) transact(jobs []*write, errs []error) ([]Message, error) {
 	if err := t.Commit(); err != nil {
 		return nil, fmt.Errorf("committing: %w", err)
 	}
-	return t.changes, nil
+	return t, nil
 }
 
 // attempt runs one write, and undoes it alone where it fails.
@@ -161,9 +170,9 @@ func (w *writer) attempt(ctx context.Context, t *tx, job *write, failure *error)
 	if _, err := t.ExecContext(ctx, `SAVEPOINT write`); err != nil {
 		return fmt.Errorf("beginning a write: %w", err)
 	}
-	changes := len(t.changes)
+	changes, committed := len(t.changes), len(t.committed)
 	if *failure = job.do(ctx, t); *failure != nil {
-		t.changes = t.changes[:changes]
+		t.changes, t.committed = t.changes[:changes], t.committed[:committed]
 		if _, err := t.ExecContext(ctx, `ROLLBACK TO write`); err != nil {
 			return fmt.Errorf("undoing a write: %w", errors.Join(err, *failure))
 		}
