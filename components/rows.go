@@ -18,38 +18,62 @@ const runGap = 5 * time.Minute
 // author's run is marked so.
 func rows(p *Page, v ChannelView) templ.Component {
 	return templ.ComponentFunc(func(ctx context.Context, w io.Writer) error {
-		all, news := v.Rows, firstNew(p, v)
-		for i, row := range all {
-			at := row.PostedAt.In(p.Zone)
-			newDay := i == 0 || !sameDay(all[i-1].PostedAt.In(p.Zone), at)
-			if newDay {
-				if err := dayLine(p, at).Render(ctx, w); err != nil {
+		news := firstNew(p, v)
+		var before Row
+		for i, row := range v.Rows {
+			if i == news || v.Marking {
+				if err := interpose(p, v, before, row, i == news).Render(ctx, w); err != nil {
 					return err
 				}
+				before = Row{PostedAt: row.PostedAt} // nobody's: nothing is closed up over it
 			}
-			if i == news {
-				if err := newLine(p, v, i == 0 && v.Older != 0 && v.Older-1 > v.Read).Render(ctx, w); err != nil {
-					return err
-				}
-			}
-			if v.Marking {
-				if err := mark(p, row.ID).Render(ctx, w); err != nil {
-					return err
-				}
-			}
-			html := row.HTML
-			if !newDay && i != news && !v.Marking && continues(all[i-1], row) {
-				if _, err := io.WriteString(w, `<li class="same"`); err != nil {
-					return err
-				}
-				html = html[len("<li"):]
-			}
-			if _, err := w.Write(html); err != nil {
+			if err := NextRow(p, before, row).Render(ctx, w); err != nil {
 				return err
 			}
+			before = row
 		}
 		return nil
 	})
+}
+
+// interpose writes what stands between two rows: the line before the first new
+// one, and the button that marks a row as unread.
+func interpose(p *Page, v ChannelView, before, row Row, isFirstNew bool) templ.Component {
+	between := []templ.Component{nextDay(p, before, row)}
+	if isFirstNew {
+		between = append(between, newLine(p, v, row.ID == v.Older && v.Older-1 > v.Read))
+	}
+	if v.Marking {
+		between = append(between, mark(p, row.ID))
+	}
+	return templ.Join(between...)
+}
+
+// NextRow writes a row as it stands below another, or below none: the zero Row.
+func NextRow(p *Page, before, row Row) templ.Component {
+	return templ.ComponentFunc(func(ctx context.Context, w io.Writer) error {
+		if err := nextDay(p, before, row).Render(ctx, w); err != nil {
+			return err
+		}
+		html := row.HTML
+		if continues(p, before, row) {
+			if _, err := io.WriteString(w, `<li class="same"`); err != nil {
+				return err
+			}
+			html = html[len("<li"):]
+		}
+		_, err := w.Write(html)
+		return err
+	})
+}
+
+// nextDay writes the line of a row's day, unless the row before is of that day.
+func nextDay(p *Page, before, row Row) templ.Component {
+	at := row.PostedAt.In(p.Zone)
+	if !before.PostedAt.IsZero() && sameDay(before.PostedAt.In(p.Zone), at) {
+		return templ.NopComponent
+	}
+	return dayLine(p, at)
 }
 
 // firstNew returns the index of the first row that is new to the viewer, -1
@@ -61,9 +85,19 @@ func firstNew(p *Page, v ChannelView) int {
 	return slices.IndexFunc(v.Rows, func(row Row) bool { return row.ID > v.Read && row.AuthorID != p.Viewer.ID })
 }
 
+// newSince returns the revision after which there are rows that are new to the
+// viewer, negative where there are none.
+func newSince(p *Page, v ChannelView) int64 {
+	if firstNew(p, v) < 0 {
+		return -1
+	}
+	return v.Read
+}
+
 // continues reports whether a row belongs to the same run as the one before.
-func continues(before, row Row) bool {
-	return before.AuthorID == row.AuthorID && row.PostedAt.Sub(before.PostedAt) < runGap
+func continues(p *Page, before, row Row) bool {
+	return before.AuthorID == row.AuthorID && row.PostedAt.Sub(before.PostedAt) < runGap &&
+		sameDay(before.PostedAt.In(p.Zone), row.PostedAt.In(p.Zone))
 }
 
 func sameDay(a, b time.Time) bool {
@@ -75,6 +109,15 @@ func sameDay(a, b time.Time) bool {
 func OwnCSS(userID int64) string {
 	own := `#messages>[data-author="` + strconv.FormatInt(userID, 10) + `"]`
 	return own + "{--who:var(--own);--bubble:var(--own-bubble);--name:var(--own-name)}" + own + " .delete{display:inline-grid}\n"
+}
+
+// GoneCSS returns the style rules by which a document that cannot take a row
+// back hides it. A row that was closed up to it gets its author's name again:
+// it is not the row above's.
+func GoneCSS(id int64) string {
+	gone := "#m-" + strconv.FormatInt(id, 10)
+	next := gone + "+.same.same" // more specific than what it takes back
+	return gone + "{display:none}@layer same{" + next + "," + next + " *," + next + " b::before{all:revert-layer}}\n"
 }
 
 // zoneName names a time zone for people, such as "Asia/Shanghai (UTC+08:00)".

@@ -104,6 +104,7 @@ type ChannelView struct {
 	Body     string // the composer's text, kept when it was refused
 	Error    string // beside the composer
 	Key      string // the composer's key: the same key posts once
+	Probe    string // name of the style sheet by which a document finds out that it is not held back; "" for none
 }
 
 // Unread is what waits for a viewer in other channels, as a page knows it.

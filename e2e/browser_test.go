@@ -464,7 +464,8 @@ const (
 	contrast   = `{resultTypes: ["violations"], runOnly: ["color-contrast"]}`
 )
 
-// violations returns what axe-core finds in the page, a paragraph each.
+// violations returns what axe-core finds in the page and in each of its frames,
+// a paragraph each.
 func (p *person) violations(options string) (violations []string, err error) {
 	ctx, cancel := context.WithTimeout(p.ctx, actionLimit)
 	defer cancel()
@@ -480,15 +481,40 @@ func (p *person) violations(options string) (violations []string, err error) {
 			}
 		}()
 	}
-	run := `axe.run(document, ` + options + `).then(r => JSON.stringify({url: r.url, violations: r.violations}))`
-	loaded, err := chromedp.Run(ctx, chromedp.Evaluate[bool](`"axe" in window`))
+	tree, err := chromedp.Call(p.ctx, page.GetFrameTree, cdp.Empty{})
+	if err != nil {
+		return nil, fmt.Errorf("find the frames: %w", err)
+	}
+	violations, err = violationsIn(ctx, 0, options)
+	frames := tree.FrameTree.ChildFrames
+	for i := 0; err == nil && i < len(frames); i++ {
+		frames = append(frames, frames[i].ChildFrames...)
+		world, e := chromedp.Call(ctx, page.CreateIsolatedWorld, page.CreateIsolatedWorldParams{FrameID: frames[i].Frame.ID})
+		if e != nil {
+			return nil, fmt.Errorf("enter a frame: %w", e)
+		}
+		var more []string
+		more, err = violationsIn(ctx, world.ExecutionContextID, options)
+		violations = append(violations, more...)
+	}
+	return violations, err
+}
+
+// violationsIn returns what axe-core finds in one document, without its frames.
+func violationsIn(ctx context.Context, world runtime.ExecutionContextID, options string) (violations []string, err error) {
+	in := func(p *runtime.EvaluateParams) { p.ContextID = world }
+	if world != 0 { // a frame is part of a page that has these
+		options = `{...` + options + `, rules: {"landmark-one-main": {enabled: false}, "page-has-heading-one": {enabled: false}}}`
+	}
+	run := `axe.run(document, {...` + options + `, iframes: false}).then(r => JSON.stringify({url: r.url, violations: r.violations}))`
+	loaded, err := chromedp.Run(ctx, chromedp.Evaluate[bool](`"axe" in window`, in))
 	if err == nil && !loaded {
-		_, err = chromedp.Run(ctx, chromedp.Evaluate[chromedp.Void](axeSource))
+		_, err = chromedp.Run(ctx, chromedp.Evaluate[chromedp.Void](axeSource, in))
 	}
 	if err != nil {
 		return nil, fmt.Errorf("load: %w", err)
 	}
-	answer, err := chromedp.Run(ctx, chromedp.Evaluate[string](run, chromedp.EvalAwaitPromise))
+	answer, err := chromedp.Run(ctx, chromedp.Evaluate[string](run, chromedp.EvalAwaitPromise, in))
 	if err != nil {
 		return nil, fmt.Errorf("run: %w", err)
 	}

@@ -55,12 +55,13 @@ func TestKeyboardAlone(t *testing.T) {
 		ann.tabTo(t, `nav a[href$="/general"]`)
 		ann.turn(t, func() { ann.press(t, kb.Enter) })
 		ann.see(t, ".head", "You are now in channel [general].")
+		ann.waitFor(t, settled)
 
 		// Read, by the keys that scroll.
 		ann.tabTo(t, "#scroller")
-		before := ask[float64](t, ann, `document.getElementById("scroller").scrollTop`)
+		before := ask[float64](t, ann, list+`.getElementById("scroller").scrollTop`)
 		ann.press(t, kb.PageUp)
-		ann.waitFor(t, `document.getElementById("scroller").scrollTop < `+js(before))
+		ann.waitFor(t, list+`.getElementById("scroller").scrollTop < `+js(before))
 
 		// Write, delete, and never lose the way.
 		ann.tabTo(t, "#body")
@@ -68,6 +69,7 @@ func TestKeyboardAlone(t *testing.T) {
 			ann.insert(t, "by hand")
 			ann.tabTo(t, "#composer button")
 			ann.turn(t, func() { ann.press(t, kb.Enter) })
+			ann.waitFor(t, settled)
 			ann.waitRow(t, "by hand")
 			ann.tabTo(t, "#messages .delete")
 			ann.turn(t, func() { ann.press(t, " ") })
@@ -92,6 +94,7 @@ func TestKeyboardAlone(t *testing.T) {
 		if !ann.noScript {
 			ann.want(t, `document.activeElement.id === "scroller"`)
 		}
+		ann.waitFor(t, settled)
 
 		ann.tabTo(t, "#earlier a")
 		if ann.noScript {

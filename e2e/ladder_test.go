@@ -50,7 +50,7 @@ func behindProxy(t *testing.T, s *server, o obstacle) (*proxy, *server) {
 	}
 	buffering := *plain
 	buffering.ModifyResponse = func(answer *http.Response) error {
-		if !strings.HasSuffix(answer.Request.URL.Path, "/live") || answer.StatusCode == http.StatusSwitchingProtocols {
+		if path := answer.Request.URL.Path; !strings.HasSuffix(path, "/live") && !strings.HasSuffix(path, "/document") || answer.StatusCode == http.StatusSwitchingProtocols {
 			return nil
 		}
 		whole, err := io.ReadAll(answer.Body)

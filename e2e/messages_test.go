@@ -264,18 +264,18 @@ func TestText(t *testing.T) {
 		ann.want(t, `(`+row("if x:\n    y  =  1\n\n\tend")+`).querySelector("p").innerText.trim() === "if x:\n    y  =  1\n\n\tend"`)
 
 		ann.post(t, "see https://example.com/a?b=1&c=(2) or http://x.example. Write to mailto:me@example.com, not javascript:alert(1) <b>&amp;")
-		links := ask[[]string](t, ann, `[...document.querySelectorAll("#messages p a")].map(a => a.getAttribute("href"))`)
+		links := ask[[]string](t, ann, `[...`+list+`.querySelectorAll("#messages p a")].map(a => a.getAttribute("href"))`)
 		if want := []string{"https://example.com/a?b=1&c=(2)", "http://x.example", "mailto:me@example.com"}; !slices.Equal(links, want) {
 			t.Errorf("the links are %q, want %q", links, want)
 		}
-		ann.want(t, `[...document.querySelectorAll("#messages p a")].every(a => a.relList.contains("noopener") || !a.target)`)
-		ann.want(t, `!document.querySelector("#messages p b")`)
+		ann.want(t, `[...`+list+`.querySelectorAll("#messages p a")].every(a => a.relList.contains("noopener") || !a.target)`)
+		ann.want(t, `!`+list+`.querySelector("#messages p b")`)
 
 		ann.emulate(t, 320, "")
 		ann.post(t, strings.Repeat("w", 600))
 		ann.post(t, "https://example.com/"+strings.Repeat("long", 200))
 		ann.want(t, `document.documentElement.scrollWidth <= innerWidth`)
-		ann.want(t, `[...document.querySelectorAll("#scroller, #messages p")].every(e => e.scrollWidth <= e.clientWidth + 1)`)
+		ann.want(t, `[...`+list+`.querySelectorAll("#scroller, #messages p")].every(e => e.scrollWidth <= e.clientWidth + 1)`)
 	})
 }
 
@@ -288,22 +288,11 @@ func TestScriptOff(t *testing.T) {
 	ann, bob := newUser(t, s, "Ann", withoutScript), newUser(t, s, "Bob")
 	bob.open(t, s, "general")
 	ann.open(t, s, "general")
-	shows := func(p *person, text string) bool {
-		return p.holds(t, `(() => {
-			const r = (`+row(text)+`).getBoundingClientRect(), box = document.getElementById("scroller").getBoundingClientRect();
-			return r.top >= box.top - 1 && r.bottom <= box.bottom + 1;
-		})()`)
-	}
-	if !shows(ann, "message 120") {
-		t.Error("the page does not open at the newest")
-	}
+	ann.waitFor(t, shows("message 120"))
 	ann.post(t, "no script here")
 	bob.waitRow(t, "no script here")
-	if !shows(ann, "no script here") {
-		t.Error("the page does not show what was just posted")
-	}
+	ann.waitFor(t, shows("no script here"))
 	bob.post(t, "script here")
-	ann.do(t, chromedp.Reload())
 	ann.waitRow(t, "script here")
 	ann.remove(t, "no script here")
 	ann.see(t, "#flash", "The message has been deleted.")

@@ -96,7 +96,13 @@ func (p *person) open(t *testing.T, s *server, channel string) {
 	t.Helper()
 	p.visit(t, s.channelURL(channel))
 	p.waitFor(t, `document.querySelector("h1").textContent === `+js(channel))
+	p.waitFor(t, settled)
 }
+
+// settled is an expression of whether the frame of a page without script, if it
+// has one, has come to the document in which rows are added.
+const settled = `!document.querySelector("#stream") || ` + streams
+const streams = list + `.location.pathname.endsWith("/live") && !!` + list + `.getElementById("scroller")`
 
 // post writes a message, sends it by the button, and waits until it shows.
 func (p *person) post(t *testing.T, text string) {
@@ -117,25 +123,44 @@ func (p *person) waitRow(t *testing.T, text string) {
 	p.waitFor(t, count(text)+" === 1")
 }
 
+// documents is an expression of the page's document and those of its frames, as
+// far as they can be read.
+const documents = `(() => {
+	const all = [document];
+	for (const d of all) all.push(...[...d.querySelectorAll("iframe")].map(f => f.contentDocument).filter(d => d?.documentElement));
+	return all;
+})()`
+
+// list is an expression of the document whose rows are shown: without script
+// it is in a frame.
+const list = documents + `.at(-1)`
+
 // count is an expression of how many rows show a text.
 func count(text string) string {
-	return `[...document.querySelectorAll("#messages > li[id] > p")].filter(p => p.textContent.trim() === ` + js(strings.TrimSpace(text)) + `).length`
+	return `[...` + list + `.querySelectorAll("#messages > li[id] > p")].filter(p => p.checkVisibility() && p.textContent.trim() === ` + js(strings.TrimSpace(text)) + `).length`
 }
 
 // row is an expression of the row that shows a text.
 func row(text string) string {
-	return `[...document.querySelectorAll("#messages > li[id]")].find(r => r.querySelector("p").textContent.trim() === ` + js(strings.TrimSpace(text)) + `)`
+	return `[...` + list + `.querySelectorAll("#messages > li[id]")].find(r => r.querySelector("p").textContent.trim() === ` + js(strings.TrimSpace(text)) + `)`
 }
 
 // rows returns the texts of the rows, oldest first.
 func (p *person) rows(t *testing.T) []string {
 	t.Helper()
-	return ask[[]string](t, p, `[...document.querySelectorAll("#messages > li[id] > p")].map(p => p.textContent.trim())`)
+	return ask[[]string](t, p, texts)
 }
+
+// texts is an expression of the texts of the rows that are not deleted.
+const texts = `[...` + list + `.querySelectorAll("#messages > li[id] > p")].filter(p => p.checkVisibility()).map(p => p.textContent.trim())`
 
 // wantRows fails the test unless these, and no others, are the rows.
 func (p *person) wantRows(t *testing.T, want ...string) {
 	t.Helper()
+	if p.noScript { // the frame may be between two documents
+		p.waitFor(t, `JSON.stringify(`+texts+`) === JSON.stringify(`+js(append([]string{}, want...))+`)`)
+		return
+	}
 	if got := p.rows(t); !slices.Equal(got, want) {
 		t.Fatalf("the rows are %q, want %q", got, want)
 	}
@@ -144,11 +169,12 @@ func (p *person) wantRows(t *testing.T, want ...string) {
 // remove deletes the person's own message that shows a text.
 func (p *person) remove(t *testing.T, text string) {
 	t.Helper()
-	ask[bool](t, p, `(`+row(text)+`).querySelector(".delete").dataset.test = "delete", true`)
+	p.waitRow(t, text)
+	button := `#` + ask[string](t, p, `(`+row(text)+`).id`) + ` .delete`
 	if p.noScript {
-		p.follow(t, `[data-test="delete"]`)
+		p.follow(t, button)
 	} else {
-		p.click(t, `[data-test="delete"]`)
+		p.click(t, button)
 	}
 	p.waitFor(t, count(text)+" === 0")
 }
@@ -156,7 +182,7 @@ func (p *person) remove(t *testing.T, text string) {
 // see waits until an element is shown with a text in it.
 func (p *person) see(t *testing.T, selector, text string) {
 	t.Helper()
-	p.waitFor(t, `[...document.querySelectorAll(`+js(selector)+`)].some(e => e.checkVisibility({visibilityProperty: true, opacityProperty: true}) && e.textContent.includes(`+js(text)+`))`)
+	p.waitFor(t, documents+`.flatMap(d => [...d.querySelectorAll(`+js(selector)+`)]).some(e => e.checkVisibility({visibilityProperty: true, opacityProperty: true}) && e.textContent.includes(`+js(text)+`))`)
 }
 
 // holds tells whether an expression is true in the page now.
@@ -178,16 +204,24 @@ func (p *person) want(t *testing.T, expression string) {
 func (p *person) point(t *testing.T, selector string) (x, y float64) {
 	t.Helper()
 	place := `(() => {
-		const e = document.querySelector(` + js(selector) + `);
+		const e = ` + documents + `.map(d => d.querySelector(` + js(selector) + `)).find(e => e?.checkVisibility());
 		if (!e) return null;
 		e.scrollIntoView({block: "nearest", behavior: "instant"});
 		const r = e.getClientRects()[0];
 		if (!r || !r.width) return null;
 		const at = [r.x + r.width / 2, r.y + r.height / 2];
-		const top = document.elementFromPoint(...at);
-		return top && (e.contains(top) || top.contains(e)) ? at : null;
+		const top = e.ownerDocument.elementFromPoint(...at);
+		if (!top || !e.contains(top) && !top.contains(e)) return null;
+		for (let f = e.ownerDocument.defaultView.frameElement; f; f = f.ownerDocument.defaultView.frameElement) {
+			const box = f.getBoundingClientRect();
+			at[0] += box.x;
+			at[1] += box.y;
+			if (f.ownerDocument.elementFromPoint(...at) !== f) return null;
+		}
+		return at;
 	})()`
 	var at []float64
+	p.waitFor(t, settled)
 	eventually(t, selector+" can be pointed at", func() bool {
 		before := at
 		at = ask[[]float64](t, p, place)
@@ -275,12 +309,14 @@ func (p *person) tabTo(t *testing.T, selector string, with ...chromedp.Modifier)
 			Name      string
 			Here, Lit bool
 		}](t, p, `(() => {
-			const e = document.activeElement, style = getComputedStyle(e);
+			let e = document.activeElement;
+			while (e.contentDocument) e = e.contentDocument.activeElement;
+			const style = getComputedStyle(e);
 			const box = e.closest("#composer");
 			return {
 				Name: e.tagName + "#" + e.id + "." + e.className,
 				Here: e.matches(`+js(selector)+`),
-				Lit: e === document.body || style.outlineStyle !== "none" && parseFloat(style.outlineWidth) >= 2 && style.opacity === "1" ||
+				Lit: e === e.ownerDocument.body || style.outlineStyle !== "none" && parseFloat(style.outlineWidth) >= 2 && style.opacity === "1" ||
 					e.id === "body" && getComputedStyle(box).boxShadow !== "none",
 			};
 		})()`)

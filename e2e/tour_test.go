@@ -40,6 +40,7 @@ func tour(t *testing.T, s *server, look func(p *person, state string), options .
 	}
 	state := func(name string) {
 		t.Helper()
+		p.waitFor(t, settled)
 		// Nothing fades while it is looked at.
 		ask[bool](t, p, `(document.getAnimations().forEach(a => a.pause()), true)`)
 		look(p, name)
@@ -138,9 +139,13 @@ var (
 // overflow is an expression of what sticks out of the window.
 const overflow = `(() => {
 	const out = [];
-	const root = document.documentElement;
-	if (root.scrollWidth > innerWidth) out.push("the page is " + root.scrollWidth + " wide");
-	for (const e of document.querySelectorAll("body *")) {
+	const all = ` + documents + `;
+	for (const d of all) {
+		const root = d.documentElement;
+		if (root.scrollWidth > d.defaultView.innerWidth) out.push("the page is " + root.scrollWidth + " wide");
+	}
+	for (const e of all.flatMap(d => [...d.querySelectorAll("body *")])) {
+		const innerWidth = e.ownerDocument.defaultView.innerWidth;
 		if (!e.checkVisibility() || e.closest(".unseen, .skip") || getComputedStyle(e).clipPath !== "none") continue;
 		if (e.closest("#messages b")) continue;
 		const r = e.getBoundingClientRect();

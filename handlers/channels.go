@@ -158,18 +158,11 @@ func (h *Handlers) showEarlier(w http.ResponseWriter, r *http.Request, p *compon
 
 // showChannel completes the view with the channel's newest messages.
 func (h *Handlers) showChannel(w http.ResponseWriter, r *http.Request, p *components.Page, status int, view components.ChannelView) error {
-	window, err := h.hubs.Window(r.Context(), view.Channel.ID)
-	if err != nil {
+	if err := h.newest(r.Context(), &view); err != nil {
 		return err
 	}
-	for _, row := range window.Rows {
-		view.Rows = append(view.Rows, components.Row{ID: row.ID, HTML: row.HTML, AuthorID: row.AuthorID, PostedAt: row.PostedAt})
-	}
-	view.Revision, view.Newest = window.Revision, true
-	if window.Older {
-		view.Older = window.Rows[0].ID
-	}
-	if view.Read, err = h.visit(r.Context(), p, view.Channel, window.Revision); err != nil {
+	var err error
+	if view.Read, err = h.visit(r.Context(), p, view.Channel, view.Revision); err != nil {
 		return err
 	}
 	return h.renderChannel(w, r, p, status, view)
@@ -207,6 +200,22 @@ func (h *Handlers) renderChannel(w http.ResponseWriter, r *http.Request, p *comp
 		view.Key = newKey()
 	}
 	h.render(w, r, p, status, components.Channel(p, view))
+	return nil
+}
+
+// newest completes the view with the rows of the channel's window.
+func (h *Handlers) newest(ctx context.Context, view *components.ChannelView) error {
+	window, err := h.hubs.Window(ctx, view.Channel.ID)
+	if err != nil {
+		return err
+	}
+	for _, row := range window.Rows {
+		view.Rows = append(view.Rows, viewRow(row))
+	}
+	view.Revision, view.Newest = window.Revision, true
+	if window.Older {
+		view.Older = window.Rows[0].ID
+	}
 	return nil
 }
 

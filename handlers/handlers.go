@@ -45,12 +45,14 @@ type Handlers struct {
 	sessions  *scs.SessionManager
 	sockets   sockets
 	news      *news
+	probes    probes
 	posts     *limiter
 	logins    *limiter
 	newcomers newcomers
 	hashing   chan struct{} // room for the password hashes computed at once
 	work      sync.WaitGroup
 	stop      context.CancelFunc
+	stopping  <-chan struct{} // closed by stop
 }
 
 // New returns handlers that have begun their work in the background. Close
@@ -71,7 +73,7 @@ func New(o Options) *Handlers {
 	o.Store.Listen(h.publish)
 
 	ctx, stop := context.WithCancel(context.Background())
-	h.stop = stop
+	h.stop, h.stopping = stop, ctx.Done()
 	h.work.Go(func() { h.sweep(ctx) })
 	h.work.Go(func() { h.news.run(ctx) })
 	return h

@@ -37,6 +37,7 @@ var (
 	errNoChannel   = errors.New("there is no such channel")
 	errSpoke       = errors.New("the browser has sent something")
 	errAnswered    = errors.New("the held answer has been given")
+	errAnew        = errors.New("the document has to begin anew")
 )
 
 // transport is one of the ways to push frames to a browser: see transports.go.
@@ -51,8 +52,9 @@ type transport interface {
 	// beat shows that the connection lives.
 	beat(ctx context.Context) error
 
-	// close ends the answer and tells the browser why, where it can.
-	close(reason error)
+	// close ends the answer and tells the browser why, where it can. The
+	// context is the request's.
+	close(ctx context.Context, reason error)
 }
 
 // live pushes what changes in a channel after a revision, by the best
@@ -71,20 +73,21 @@ func (h *Handlers) live(w http.ResponseWriter, r *http.Request, p *components.Pa
 	// Subscribed before the handshake: what is posted meanwhile waits.
 	s := &socket{news: r.URL.Query().Get("news"), tab: r.URL.Query().Get("tab")}
 	s.reading.Store(r.URL.Query().Get("reading") == "1")
-	refusal := h.subscribe(s, r, p, after)
+	view := components.ChannelView{Channel: store.Channel{Name: r.PathValue("channel")}, Revision: after}
+	refusal := h.subscribe(s, r, p, &view)
 	if s.subscriber != nil {
 		defer s.subscriber.Close(context.Canceled)
 	}
 	if refusal != nil && !errors.Is(refusal, errSessionOver) && !errors.Is(refusal, errNoChannel) {
 		return refusal
 	}
-	t := h.transport(w, r)
+	t := h.transport(w, r, p, view)
 	ctx, err := t.open(r.Context())
 	if err != nil {
 		return nil //nolint:nilerr // open has answered
 	}
 	if refusal != nil {
-		t.close(refusal)
+		t.close(r.Context(), refusal)
 		return nil
 	}
 
@@ -94,7 +97,7 @@ func (h *Handlers) live(w http.ResponseWriter, r *http.Request, p *components.Pa
 	defer h.news.ofUser(s.userID)
 	if over, err := h.sessionOver(r.Context()); over {
 		// It ended before anyone could have found this connection to close it.
-		t.close(cmp.Or(err, errSessionOver))
+		t.close(r.Context(), cmp.Or(err, errSessionOver))
 		return nil
 	}
 	ctx, cancel := context.WithDeadlineCause(ctx, h.sessions.Deadline(r.Context()), errSessionOver)
@@ -103,7 +106,8 @@ func (h *Handlers) live(w http.ResponseWriter, r *http.Request, p *components.Pa
 	if errors.Is(reason, hub.ErrRestart) {
 		disperse(ctx)
 	}
-	t.close(reason)
+	s.subscriber.Close(reason) // a document may stay: see overFor
+	t.close(r.Context(), reason)
 	return nil
 }
 
@@ -116,27 +120,42 @@ func disperse(ctx context.Context) {
 	}
 }
 
-// subscribe completes the socket of a request, or fails with errSessionOver or
-// errNoChannel, of which the browser is told through the open connection: a
+// followed returns the channel that a request is to follow, or errSessionOver
+// or errNoChannel, of which the browser is told through the open connection: a
 // refused handshake would be tried again for ever.
-func (h *Handlers) subscribe(s *socket, r *http.Request, p *components.Page, after int64) error {
+func (h *Handlers) followed(r *http.Request, p *components.Page) (store.Channel, error) {
 	if p.Viewer == nil {
-		return errSessionOver
-	}
-	s.userID, s.token = p.Viewer.ID, h.sessions.Token(r.Context())
-	if r.PathValue("channel") == "" {
-		s.subscriber = hub.NewSubscriber()
-		return nil
+		return store.Channel{}, errSessionOver
 	}
 	channel, err := h.findChannel(r)
 	if errors.Is(err, store.ErrNotFound) {
-		return errNoChannel
+		return channel, errNoChannel
 	}
+	return channel, err
+}
+
+// subscribe completes the socket of a request with the subscriber to what comes
+// after the view, and for a document the view as well.
+func (h *Handlers) subscribe(s *socket, r *http.Request, p *components.Page, view *components.ChannelView) error {
+	if p.Viewer != nil {
+		s.userID, s.token = p.Viewer.ID, h.sessions.Token(r.Context())
+		if r.PathValue("channel") == "" {
+			s.subscriber = hub.NewSubscriber()
+			return nil
+		}
+	}
+	channel, err := h.followed(r, p)
 	if err != nil {
 		return err
 	}
+	if isDocument(r) {
+		view.Channel, view.Read = channel, readUpTo(r)
+		if err := h.newest(r.Context(), view); err != nil {
+			return err
+		}
+	}
 	s.channelID = channel.ID
-	s.subscriber, err = h.hubs.Subscribe(r.Context(), channel.ID, after, hub.Visitor{
+	s.subscriber, err = h.hubs.Subscribe(r.Context(), channel.ID, view.Revision, hub.Visitor{
 		User: userOf(p),
 		Seen: r.URL.Query().Get("here"),
 	})

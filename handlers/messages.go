@@ -148,9 +148,14 @@ func (h *Handlers) rows(ctx context.Context, messages []store.Message) ([]compon
 		if err != nil {
 			return nil, err
 		}
-		rows = append(rows, components.Row{ID: row.ID, HTML: row.HTML, AuthorID: row.AuthorID, PostedAt: row.PostedAt})
+		rows = append(rows, viewRow(row))
 	}
 	return rows, nil
+}
+
+// viewRow is what a page needs to know of a row.
+func viewRow(row hub.Row) components.Row {
+	return components.Row{ID: row.ID, HTML: row.HTML, AuthorID: row.AuthorID, PostedAt: row.PostedAt}
 }
 
 // source is where hubs read: the store, rendered.

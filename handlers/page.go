@@ -89,18 +89,22 @@ func (h *Handlers) render(w http.ResponseWriter, r *http.Request, p *components.
 	if !isHTMX(r) {
 		p.Flash = h.takeFlash(w, r, p.Locale)
 	}
+	// A page is for one viewer at one moment. Back to it after a log-out must
+	// not show it again.
+	w.Header().Set("Cache-Control", "no-store")
+	w.Header().Add("Vary", "HX-Request")
+	h.write(w, r, status, c)
+}
+
+// write answers with a component, all of which is rendered first.
+func (h *Handlers) write(w http.ResponseWriter, r *http.Request, status int, c templ.Component) {
 	var body bytes.Buffer
 	if err := c.Render(r.Context(), &body); err != nil {
 		h.Log.ErrorContext(r.Context(), "a page could not be rendered", "path", r.URL.Path, "error", err)
 		http.Error(w, http.StatusText(http.StatusInternalServerError), http.StatusInternalServerError)
 		return
 	}
-	header := w.Header()
-	header.Set("Content-Type", "text/html; charset=utf-8")
-	// A page is for one viewer at one moment. Back to it after a log-out must
-	// not show it again.
-	header.Set("Cache-Control", "no-store")
-	header.Add("Vary", "HX-Request")
+	w.Header().Set("Content-Type", "text/html; charset=utf-8")
 	w.WriteHeader(status)
 	// An error here is the browser's going away.
 	_, _ = w.Write(body.Bytes())

@@ -85,6 +85,11 @@ func (h *Handlers) Routes() http.Handler {
 	root.Handle("GET /channels/{channel}/live", h.sessions.LoadAndSave(h.serve(h.live)))
 	root.Handle("GET /static/", h.Assets)
 	root.HandleFunc("GET /own/{stylesheet}", h.ownStyle)
+	root.HandleFunc("GET /gone/{stylesheet}", h.goneStyle)
+	root.HandleFunc("GET /probe/{stylesheet}", h.probe)
+	root.Handle("GET /channels/{channel}/document", h.sessions.LoadAndSave(h.serve(h.document)))
+	root.HandleFunc("GET /channels/{channel}/holder", h.holder)
+	root.HandleFunc("GET /channels/{channel}/holder/again", h.holderAgain)
 	root.HandleFunc("GET /healthz", h.healthy)
 	root.HandleFunc("GET /readyz", h.ready)
 

@@ -11,6 +11,7 @@ import (
 
 	"github.com/coder/websocket"
 
+	"hubbub/components"
 	"hubbub/hub"
 )
 
@@ -25,10 +26,13 @@ const (
 //
 //   - a WebSocket, where the browser and all proxies can;
 //   - text/event-stream, where a proxy refuses the upgrade;
-//   - one held answer of HTML, where a proxy holds streams back.
-func (h *Handlers) transport(w http.ResponseWriter, r *http.Request) transport {
+//   - one held answer of HTML, where a proxy holds streams back;
+//   - a document, where there is no script: see document.go.
+func (h *Handlers) transport(w http.ResponseWriter, r *http.Request, p *components.Page, view components.ChannelView) transport {
 	stream := stream{w: w, control: http.NewResponseController(w)}
 	switch {
+	case isDocument(r):
+		return &documentTransport{stream: stream, page: p, view: view, stopping: h.stopping}
 	case strings.EqualFold(r.Header.Get("Upgrade"), "websocket"):
 		return &socketTransport{w: w, r: r, origins: h.origins()}
 	case r.Header.Get("Accept") == "text/event-stream":
@@ -103,7 +107,7 @@ func (t *socketTransport) beat(ctx context.Context) error {
 	return t.conn.Ping(ctx)
 }
 
-func (t *socketTransport) close(reason error) {
+func (t *socketTransport) close(_ context.Context, reason error) {
 	code := websocket.StatusInternalError // browsers come back after it
 	switch {
 	case errors.Is(reason, errSessionOver):
@@ -185,7 +189,7 @@ func (t *eventTransport) beat(context.Context) error {
 	return t.write([]byte("event: beat\ndata:\n\n"))
 }
 
-func (t *eventTransport) close(reason error) {
+func (t *eventTransport) close(_ context.Context, reason error) {
 	name := "end"
 	if errors.Is(reason, errSessionOver) || errors.Is(reason, errNoChannel) {
 		name = "over"
@@ -217,7 +221,7 @@ func (t *heldTransport) send(_ context.Context, frames [][]byte) error {
 
 func (t *heldTransport) beat(ctx context.Context) error { return t.send(ctx, nil) }
 
-func (t *heldTransport) close(reason error) {
+func (t *heldTransport) close(_ context.Context, reason error) {
 	if t.answered {
 		return
 	}

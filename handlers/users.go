@@ -98,13 +98,18 @@ func (h *Handlers) replacePassword(ctx context.Context, viewer *store.User, pass
 // ownStyle is the stylesheet that tells a user's own rows from others'. Rows
 // are the same for everyone; what differs is which of these a page links to.
 func (h *Handlers) ownStyle(w http.ResponseWriter, r *http.Request) {
-	id, isStyle := strings.CutSuffix(r.PathValue("stylesheet"), ".css")
-	user, err := strconv.ParseInt(id, 10, 64)
-	if !isStyle || err != nil || user < 1 {
+	serveStyle(w, r, "public, max-age=86400", components.OwnCSS)
+}
+
+// serveStyle answers with the style sheet for the id in a request's path.
+func serveStyle(w http.ResponseWriter, r *http.Request, cacheControl string, style func(id int64) string) {
+	name, isStyle := strings.CutSuffix(r.PathValue("stylesheet"), ".css")
+	id, err := strconv.ParseInt(name, 10, 64)
+	if !isStyle || err != nil || id < 1 {
 		http.NotFound(w, r)
 		return
 	}
 	w.Header().Set("Content-Type", "text/css; charset=utf-8")
-	w.Header().Set("Cache-Control", "public, max-age=86400")
-	fmt.Fprint(w, components.OwnCSS(user))
+	w.Header().Set("Cache-Control", cacheControl)
+	fmt.Fprint(w, style(id))
 }

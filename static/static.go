@@ -16,7 +16,7 @@ import (
 	"github.com/klauspost/compress/gzip"
 )
 
-//go:embed app.css *.js *.svg vendor/*.js
+//go:embed *.css *.js *.svg vendor/*.js
 var files embed.FS
 
 // Prefix is what the path of every asset begins with.
