@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"io"
+	"log"
 	"net/http"
 	"net/http/httptest"
 	"net/http/httputil"
@@ -23,7 +24,53 @@ const (
 	refuses           // it answers a WebSocket's handshake with 400
 	buffers           // it does so too, and holds every answer back until it is complete
 	swallows          // it takes a handshake and never answers
+	strips            // it passes a handshake on as a plain request
 )
+
+// passOn returns the handler of a proxy to a server. What it does to a request
+// is what obstacleOf says.
+func passOn(s *server, transport http.RoundTripper, obstacleOf func(*http.Request) obstacle) (http.Handler, error) {
+	target, err := url.Parse(s.URL)
+	if err != nil {
+		return nil, err
+	}
+	plain := &httputil.ReverseProxy{
+		Transport: transport,
+		Rewrite: func(r *httputil.ProxyRequest) {
+			r.SetURL(target)
+			r.Out.Host = r.In.Host
+		},
+		FlushInterval: -1,
+		ErrorHandler:  func(w http.ResponseWriter, _ *http.Request, _ error) { w.WriteHeader(http.StatusBadGateway) },
+		ErrorLog:      log.New(io.Discard, "", 0),
+	}
+	buffering := *plain
+	buffering.ModifyResponse = func(answer *http.Response) error {
+		if path := answer.Request.URL.Path; !strings.HasSuffix(path, "/live") && !strings.HasSuffix(path, "/document") || answer.StatusCode == http.StatusSwitchingProtocols {
+			return nil
+		}
+		whole, err := io.ReadAll(answer.Body)
+		answer.Body = io.NopCloser(strings.NewReader(string(whole)))
+		return err
+	}
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		o, upgrade := obstacleOf(r), r.Header.Get("Upgrade") != ""
+		switch {
+		case upgrade && (o == refuses || o == buffers):
+			http.Error(w, "no upgrades here", http.StatusBadRequest)
+		case upgrade && o == swallows:
+			<-r.Context().Done()
+		case upgrade && o == strips:
+			r.Header.Del("Connection")
+			r.Header.Del("Upgrade")
+			plain.ServeHTTP(w, r)
+		case o == buffers:
+			buffering.ServeHTTP(w, r)
+		default:
+			plain.ServeHTTP(w, r)
+		}
+	}), nil
+}
 
 // proxy stands between browsers and a server, on a loopback address.
 type proxy struct {
@@ -36,51 +83,19 @@ type proxy struct {
 // visited through it.
 func behindProxy(t *testing.T, s *server, o obstacle) (*proxy, *server) {
 	t.Helper()
-	target, err := url.Parse(s.URL)
+	p := &proxy{}
+	p.obstacle.Store(int32(o))
+	handler, err := passOn(s, http.DefaultTransport, func(r *http.Request) obstacle {
+		if r.Header.Get("Upgrade") != "" {
+			p.handshakes.Add(1)
+		}
+		return obstacle(p.obstacle.Load())
+	})
 	if err != nil {
 		t.Fatal(err)
 	}
-	plain := &httputil.ReverseProxy{
-		Rewrite: func(r *httputil.ProxyRequest) {
-			r.SetURL(target)
-			r.Out.Host = r.In.Host
-		},
-		FlushInterval: -1,
-		ErrorHandler:  func(w http.ResponseWriter, _ *http.Request, _ error) { w.WriteHeader(http.StatusBadGateway) },
-	}
-	buffering := *plain
-	buffering.ModifyResponse = func(answer *http.Response) error {
-		if path := answer.Request.URL.Path; !strings.HasSuffix(path, "/live") && !strings.HasSuffix(path, "/document") || answer.StatusCode == http.StatusSwitchingProtocols {
-			return nil
-		}
-		whole, err := io.ReadAll(answer.Body)
-		answer.Body = io.NopCloser(strings.NewReader(string(whole)))
-		return err
-	}
-	p := &proxy{}
-	p.obstacle.Store(int32(o))
-	ended := make(chan struct{})
-	p.Server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		o, upgrade := obstacle(p.obstacle.Load()), r.Header.Get("Upgrade") != ""
-		if upgrade {
-			p.handshakes.Add(1)
-		}
-		switch {
-		case upgrade && (o == refuses || o == buffers):
-			http.Error(w, "no upgrades here", http.StatusBadRequest)
-		case upgrade && o == swallows:
-			select {
-			case <-r.Context().Done():
-			case <-ended:
-			}
-		case o == buffers:
-			buffering.ServeHTTP(w, r)
-		default:
-			plain.ServeHTTP(w, r)
-		}
-	}))
+	p.Server = httptest.NewServer(handler)
 	t.Cleanup(func() {
-		close(ended)
 		p.CloseClientConnections()
 		p.Close()
 	})

@@ -1,0 +1,487 @@
+package e2e
+
+import (
+	"context"
+	"database/sql"
+	"flag"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"net/http"
+	"net/url"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// seed replays the fates and the actions of a run of TestModel:
+// go test ./e2e -run TestModel -seed=N
+var seed = flag.Uint64("seed", 0, "replay the run of TestModel with this seed")
+
+const (
+	modelClients = 50
+	modelAuthors = 32
+	settleLimit  = 30 * time.Second // for a client to hold what there is, once there is peace
+)
+
+// modelTime is how long TestModel makes trouble: HUBBUB_MODEL, or 12s.
+func modelTime(t *testing.T) time.Duration {
+	t.Helper()
+	value := os.Getenv("HUBBUB_MODEL")
+	if value == "" {
+		return 12 * time.Second
+	}
+	d, err := time.ParseDuration(value)
+	if err != nil || d <= 0 {
+		t.Fatalf("HUBBUB_MODEL=%q is not a time such as 5m", value)
+	}
+	return d
+}
+
+// TestModel has people post and delete, and pages follow them on all
+// transports, each behind a proxy of its own that refuses upgrades, holds
+// answers back, stalls or cuts, while the server is stopped and killed. Then
+// there is peace, but for each proxy's own obstacle. By then every page, fed
+// only by frames, must hold what a fresh one holds; and after each frame on the
+// way it must have held what a page of that revision held, for the connection
+// could have ended there.
+//
+// The seed gives what everyone does, and the fate of each line's n-th
+// connection. It does not give which of two things at the same time is first:
+// a run that is replayed is alike, not the same.
+func TestModel(t *testing.T) {
+	t.Parallel()
+	if *seed == 0 {
+		*seed = rand.Uint64()
+	}
+	t.Logf("seed %d: go test ./e2e -run '^TestModel$' -seed=%[1]d", *seed)
+	trouble := modelTime(t)
+	logFile := filepath.Join(t.ArtifactDir(), "hubbub.log")
+	s := quick(t, "--log-format=text", "--log-file="+logFile)
+	t.Cleanup(func() {
+		if t.Failed() {
+			t.Logf("what the log complains of:\n%s", complaints(t, logFile))
+		}
+	})
+	m := &model{s: s, channels: []string{"general", "A/B 100%", "闲聊"}}
+	founder := newVisitor(t, s, "Founder")
+	for _, channel := range m.channels[1:] {
+		if status := founder.send(t, "/channels", url.Values{"name": {channel}}); status != http.StatusSeeOther {
+			t.Fatalf("a channel is answered with %d", status)
+		}
+	}
+	obstacles := []obstacle{nothing, refuses, buffers, swallows, strips}
+	for i := range modelClients {
+		m.clients = append(m.clients, m.newClient(t, i, obstacles[i%len(obstacles)]))
+	}
+	for i := range modelAuthors {
+		m.authors = append(m.authors, m.newAuthor(t, i))
+	}
+
+	// What is under way has till then to end.
+	ctx, cancel := context.WithTimeout(t.Context(), trouble+4*settleLimit)
+	defer cancel()
+	watching, leave := context.WithCancel(ctx)
+	var clients sync.WaitGroup
+	defer clients.Wait()
+	defer leave()
+	for _, c := range m.clients {
+		late := time.Duration(c.random.Int64N(int64(trouble / 2)))
+		clients.Go(func() {
+			if lasts(watching, late) {
+				c.run(watching)
+			}
+		})
+	}
+	writing, stop := context.WithCancel(ctx)
+	var authors sync.WaitGroup
+	defer authors.Wait()
+	defer stop()
+	authors.Go(func() { m.changeSeasons(writing, numbers(streamSeasons, 0)) })
+	for _, a := range m.authors {
+		authors.Go(func() { a.run(writing, ctx) })
+	}
+
+	m.operate(t, time.Now().Add(trouble), numbers(streamOperator, 0))
+	m.calm.Store(true)
+	stop()
+	authors.Wait()
+	m.compareClients(t)
+	leave()
+	clients.Wait()
+	m.compareAuthors(t)
+	s.kill(t, syscall.SIGTERM)
+	m.compareMoments(t)
+	m.report(t)
+}
+
+// Each that draws numbers has a stream of its own.
+const (
+	streamOperator = iota
+	streamSeasons
+	streamClient
+	streamLine
+	streamAuthor
+	streamAuthorLine
+)
+
+// numbers returns the n-th sequence of random numbers of a kind.
+func numbers(stream, n int) *rand.Rand {
+	return rand.New(rand.NewPCG(*seed, uint64(stream)<<32|uint64(n)))
+}
+
+// complaints returns the end of what a server's log holds that is not in order.
+func complaints(t *testing.T, logFile string) string {
+	text, err := os.ReadFile(logFile)
+	if err != nil {
+		t.Error(err)
+	}
+	lines := slices.DeleteFunc(strings.Split(string(text), "\n"), func(line string) bool { return strings.Contains(line, "level=INFO") })
+	return strings.Join(lines[max(0, len(lines)-40):], "\n")
+}
+
+// model is one run of TestModel.
+type model struct {
+	s        *server
+	channels []string
+	clients  []*client
+	authors  []*author
+	calm     atomic.Bool // the lines are as good as they get
+	clearing atomic.Bool // more is deleted than posted
+	restarts int
+	stopping time.Duration // the longest that the server took to end after SIGTERM
+}
+
+func (m *model) newClient(t *testing.T, n int, own obstacle) *client {
+	t.Helper()
+	name := fmt.Sprint("Client ", n)
+	return &client{
+		name: name, path: pathOf(m.channels[n%len(m.channels)]), began: time.Now(),
+		line:   newLine(t, m.s, own, numbers(streamLine, n), &m.calm),
+		http:   &http.Client{Jar: newVisitor(t, m.s, name).client.Jar, Transport: &http.Transport{}},
+		random: numbers(streamClient, n), lookAfter: firstLook, frames: map[string]int{},
+	}
+}
+
+// operate stops and kills the server, and starts it again.
+func (m *model) operate(t *testing.T, until time.Time, random *rand.Rand) {
+	t.Helper()
+	signals := []syscall.Signal{syscall.SIGKILL, syscall.SIGTERM, syscall.SIGKILL}
+	for {
+		up := 500*time.Millisecond + time.Duration(random.Int64N(int64(2*time.Second)))
+		if left := time.Until(until); left < up {
+			lasts(t.Context(), left)
+			return
+		}
+		lasts(t.Context(), up)
+		signal, began := signals[m.restarts%len(signals)], time.Now()
+		m.s.kill(t, signal)
+		if signal == syscall.SIGTERM {
+			m.stopping = max(m.stopping, time.Since(began))
+		}
+		m.s.restart(t)
+		m.restarts++
+	}
+}
+
+// changeSeasons has times in which channels grow and times in which they
+// shrink, so much that pages have to show older rows again.
+func (m *model) changeSeasons(ctx context.Context, random *rand.Rand) {
+	for lasts(ctx, time.Second+time.Duration(random.Int64N(int64(3*time.Second)))) {
+		m.clearing.Store(!m.clearing.Load())
+	}
+}
+
+// author is someone who posts and deletes, and tries each again until it is
+// answered.
+type author struct {
+	name    string
+	m       *model
+	line    *line
+	http    *http.Client
+	random  *rand.Rand
+	posted  map[string][]rowHTML // what is acknowledged and not deleted, by channel
+	deleted map[string][]int64   // of which the deletion is acknowledged
+	keys    int
+	tries   int
+	fault   error
+}
+
+func (m *model) newAuthor(t *testing.T, n int) *author {
+	t.Helper()
+	name := fmt.Sprint("Author ", n)
+	return &author{
+		name: name, m: m, line: newLine(t, m.s, nothing, numbers(streamAuthorLine, n), &m.calm),
+		http: &http.Client{
+			Jar: newVisitor(t, m.s, name).client.Jar, Transport: &http.Transport{}, Timeout: time.Second,
+		},
+		random: numbers(streamAuthor, n),
+		posted: map[string][]rowHTML{}, deleted: map[string][]int64{},
+	}
+}
+
+// run posts and deletes till writing ends, and tries the last of it again till
+// ctx ends.
+func (a *author) run(writing, ctx context.Context) {
+	defer a.http.CloseIdleConnections()
+	for lasts(writing, time.Duration(a.random.Int64N(int64(60*time.Millisecond)))) && a.fault == nil {
+		channel := a.m.channels[a.random.IntN(len(a.m.channels))]
+		own := len(a.posted[channel])
+		switch luck := a.random.IntN(10); {
+		case a.m.clearing.Load() && luck < 8 && own > 0:
+			a.fault = a.delete(ctx, channel, own-1) // the newest
+		case luck < 2 && own > 0:
+			a.fault = a.delete(ctx, channel, own-1-a.random.IntN(min(own, 40)))
+		default:
+			a.fault = a.post(ctx, channel)
+		}
+	}
+}
+
+// post posts a message, as often as it takes, under one key.
+func (a *author) post(ctx context.Context, channel string) error {
+	a.keys++
+	tails := []string{"", "\nand\n\n\tmore\n", " <b>&amp;\"'</b> </li>", " 你好 😀", " https://example.com/?a=1&b=2", strings.Repeat(" again", 200)}
+	body := fmt.Sprintf("%d by %s in %s%s", a.keys, a.name, channel, tails[a.random.IntN(len(tails))])
+	html, err := a.form(ctx, http.StatusOK, pathOf(channel)+"/messages", url.Values{"body": {body}, "key": {fmt.Sprint(a.keys)}})
+	if err != nil {
+		return err
+	}
+	rows, err := rowsOf(pathOf(channel), html)
+	if err != nil || len(rows) != 1 {
+		return fmt.Errorf("a post is answered with %d rows (%w): %s", len(rows), err, html)
+	}
+	a.posted[channel] = append(a.posted[channel], rows[0])
+	return nil
+}
+
+// delete deletes one of the messages, as often as it takes.
+func (a *author) delete(ctx context.Context, channel string, n int) error {
+	id := a.posted[channel][n].id
+	_, err := a.form(ctx, http.StatusNoContent, fmt.Sprint(pathOf(channel), "/messages/", id, "/delete"), nil)
+	if err == nil {
+		a.posted[channel] = slices.Delete(a.posted[channel], n, n+1)
+		a.deleted[channel] = append(a.deleted[channel], id)
+	}
+	return err
+}
+
+// form sends a form until it is answered, which has to be with a status, and
+// returns the answer.
+func (a *author) form(ctx context.Context, want int, path string, form url.Values) (string, error) {
+	for {
+		a.tries++
+		status, html, err := a.try(ctx, path, form)
+		switch {
+		case err == nil && status == want:
+			return html, nil
+		case err == nil && status != http.StatusBadGateway && status != http.StatusServiceUnavailable:
+			return "", fmt.Errorf("%s is answered with %d: %.300s", path, status, html)
+		}
+		if !lasts(ctx, time.Duration(a.random.Int64N(int64(100*time.Millisecond)))) {
+			return "", fmt.Errorf("%s is not answered: %d, %w", path, status, err)
+		}
+	}
+}
+
+func (a *author) try(ctx context.Context, path string, form url.Values) (status int, html string, err error) {
+	request, err := http.NewRequestWithContext(ctx, http.MethodPost, a.line.URL+path, strings.NewReader(form.Encode()))
+	if err != nil {
+		return 0, "", err
+	}
+	request.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	request.Header.Set("HX-Request", "true")
+	answer, err := a.http.Do(request)
+	if err != nil {
+		return 0, "", err
+	}
+	defer answer.Body.Close()
+	body, err := io.ReadAll(answer.Body)
+	return answer.StatusCode, string(body), err
+}
+
+// read returns a page as someone gets it who comes anew.
+func (m *model) read(t *testing.T, address string) string {
+	t.Helper()
+	response, err := m.clients[0].http.Get(m.s.URL + address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer response.Body.Close()
+	html, err := io.ReadAll(response.Body)
+	if err != nil || response.StatusCode != http.StatusOK {
+		t.Fatalf("%s: %s, %v", address, response.Status, err)
+	}
+	return string(html)
+}
+
+// compareClients waits until every client holds what a fresh page holds.
+func (m *model) compareClients(t *testing.T) {
+	t.Helper()
+	limit := time.Now().Add(settleLimit)
+	for _, channel := range m.channels {
+		path := pathOf(channel)
+		rows, after, err := readPage(path, m.read(t, path))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, c := range m.clients {
+			if c.path != path {
+				continue
+			}
+			for c.differs(rows, after) != "" && !c.faulty() && time.Now().Before(limit) {
+				lasts(t.Context(), 10*time.Millisecond)
+			}
+			if difference := c.differs(rows, after); difference != "" {
+				t.Errorf("seed %d, %s of %s, obstacle %d: %s\n%s", *seed, c.name, path, c.line.own, difference, c.past())
+			}
+		}
+	}
+}
+
+// past returns what a client has been through.
+func (c *client) past() string {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return strings.Join(c.history, "\n")
+}
+
+// compareAuthors holds all pages of all channels, back to the first, to what
+// was acknowledged.
+func (m *model) compareAuthors(t *testing.T) {
+	t.Helper()
+	for _, a := range m.authors {
+		if a.fault != nil {
+			t.Errorf("seed %d, %s: %v", *seed, a.name, a.fault)
+		}
+	}
+	for _, channel := range m.channels {
+		path := pathOf(channel)
+		want := map[int64]rowHTML{}
+		for _, a := range m.authors {
+			for _, row := range a.posted[channel] {
+				want[row.id] = row
+			}
+		}
+		for address := path; ; {
+			rows, err := rowsOf(path, m.read(t, address))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if len(rows) == 0 {
+				break
+			}
+			for _, row := range rows {
+				if want[row.id] != row {
+					t.Errorf("seed %d: %s has a row that was not posted, or is deleted, or is there twice: %s", *seed, path, row.html)
+				}
+				delete(want, row.id)
+			}
+			address = fmt.Sprint(path, "?before=", rows[0].id)
+		}
+		for _, row := range want {
+			t.Errorf("seed %d: %s lacks a row that was acknowledged: %s", *seed, path, row.html)
+		}
+	}
+}
+
+// compareMoments holds what every client showed after each frame to what the
+// database says of that revision: the newest of the messages that had been
+// posted by then and not deleted.
+func (m *model) compareMoments(t *testing.T) {
+	t.Helper()
+	db, err := sql.Open("sqlite", filepath.Join(m.s.Data, "hubbub.db"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	for _, channel := range m.channels {
+		truth := m.truth(t, db, channel)
+		for _, c := range m.clients {
+			if c.path != pathOf(channel) {
+				continue
+			}
+			for i, got := range c.moments {
+				if want := truth[got.revision]; got != want {
+					t.Errorf("seed %d, %s of %s, obstacle %d, after %d frames: it showed %d rows at revision %d, not the %d that there were\n%s",
+						*seed, c.name, c.path, c.line.own, i, got.count, got.revision, want.count, c.past())
+					break
+				}
+			}
+		}
+	}
+}
+
+// truth returns what a page of a channel shows at each revision.
+func (m *model) truth(t *testing.T, db *sql.DB, channel string) map[int64]moment {
+	t.Helper()
+	rows, err := db.Query(`
+		SELECT m.id, m.revision, m.deleted FROM messages m JOIN channels c ON c.id = m.channel_id
+		WHERE c.name = $1`, channel)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer rows.Close()
+	changes := map[int64]int64{} // the id of the message that each revision posted or deleted
+	for rows.Next() {
+		var id, revision int64
+		var deleted bool
+		if err := rows.Scan(&id, &revision, &deleted); err != nil {
+			t.Fatal(err)
+		}
+		changes[id] = id
+		if deleted {
+			changes[revision] = id
+		}
+	}
+	if err := rows.Err(); err != nil {
+		t.Fatal(err)
+	}
+	truth := map[int64]moment{0: momentOf(0, nil)}
+	var ids []int64
+	for revision := range int64(len(changes)) {
+		revision++
+		switch id := changes[revision]; {
+		case id == 0:
+			t.Fatalf("seed %d: nothing has revision %d of %s", *seed, revision, channel)
+		case id == revision:
+			ids = append(ids, id)
+		default:
+			ids = slices.DeleteFunc(ids, func(other int64) bool { return other == id })
+		}
+		truth[revision] = momentOf(revision, ids[max(0, len(ids)-pageSize):])
+	}
+	return truth
+}
+
+// report tells what took place, and fails the test if that proves nothing.
+func (m *model) report(t *testing.T) {
+	t.Helper()
+	posts, deletes, tries, replaced, frames := 0, 0, 0, 0, map[string]int{}
+	for _, a := range m.authors {
+		tries += a.tries
+		for _, channel := range m.channels {
+			posts += len(a.posted[channel]) + len(a.deleted[channel])
+			deletes += len(a.deleted[channel])
+		}
+	}
+	for _, c := range m.clients {
+		if c.page != nil {
+			replaced += c.page.replaced
+		}
+		for by, n := range c.frames {
+			frames[by] += n
+		}
+	}
+	t.Logf("%d posts and %d deletes in %d tries, %d restarts (stops took up to %v), frames %v, %d of them whole windows",
+		posts, deletes, tries, m.restarts, m.stopping.Round(time.Millisecond), frames, replaced)
+	if deletes == 0 || m.restarts < 2 || replaced == 0 || frames["websocket"] == 0 || frames["events"] == 0 || frames["held"] == 0 {
+		t.Error("too little took place to prove anything")
+	}
+}
