@@ -193,10 +193,10 @@ type documentTransport struct {
 	sent int            // rows
 }
 
-func (t *documentTransport) open(ctx context.Context) (context.Context, error) {
+func (t *documentTransport) open(ctx context.Context) error {
 	begin, end, err := documentHTML(ctx, t.page, t.view, "</ol>")
 	if err != nil {
-		return nil, err
+		return err
 	}
 	t.end = end
 	if n := len(t.view.Rows); n > 0 {
@@ -204,10 +204,10 @@ func (t *documentTransport) open(ctx context.Context) (context.Context, error) {
 		t.run = t.last
 	}
 	if err := t.wait(); err != nil {
-		return nil, err
+		return err
 	}
 	t.start("text/html; charset=utf-8")
-	return ctx, t.write(begin)
+	return t.write(begin)
 }
 
 // send writes what can still be said in a document: which rows are new, and

@@ -44,6 +44,7 @@ type Handlers struct {
 	hubs      *hub.Registry
 	sessions  *scs.SessionManager
 	sockets   sockets
+	buffers   sync.Pool // *bytes.Buffer, for what is sent to WebSockets
 	news      *news
 	probes    probes
 	posts     *limiter
@@ -76,6 +77,7 @@ func New(o Options) *Handlers {
 	h.stop, h.stopping = stop, ctx.Done()
 	h.work.Go(func() { h.sweep(ctx) })
 	h.work.Go(func() { h.news.run(ctx) })
+	h.work.Go(func() { h.sockets.tend(ctx) })
 	return h
 }
 

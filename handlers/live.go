@@ -4,12 +4,8 @@ import (
 	"cmp"
 	"context"
 	"errors"
-	"maps"
 	"math/rand/v2"
 	"net/http"
-	"slices"
-	"sync"
-	"sync/atomic"
 	"time"
 
 	"hubbub/components"
@@ -40,11 +36,11 @@ var (
 	errAnew        = errors.New("the document has to begin anew")
 )
 
-// transport is one of the ways to push frames to a browser: see transports.go.
+// transport is one of the ways to push frames in an answer: see transports.go.
+// A WebSocket is none: it has left HTTP behind. See socket.go.
 type transport interface {
-	// open starts the answer. The context that it returns ends with the
-	// connection. Where it fails it has answered.
-	open(ctx context.Context) (context.Context, error)
+	// open starts the answer. Where it fails it has answered.
+	open(ctx context.Context) error
 
 	// send passes frames on, one by one and in their order.
 	send(ctx context.Context, frames [][]byte) error
@@ -68,47 +64,59 @@ func (h *Handlers) live(w http.ResponseWriter, r *http.Request, p *components.Pa
 	if !h.sockets.begin() {
 		return hub.ErrRestart
 	}
-	defer h.sockets.end()
 
 	// Subscribed before the handshake: what is posted meanwhile waits.
 	s := &socket{news: r.URL.Query().Get("news"), tab: r.URL.Query().Get("tab")}
 	s.reading.Store(r.URL.Query().Get("reading") == "1")
 	view := components.ChannelView{Channel: store.Channel{Name: r.PathValue("channel")}, Revision: after}
 	refusal := h.subscribe(s, r, p, &view)
-	if s.subscriber != nil {
-		defer s.subscriber.Close(context.Canceled)
-	}
 	if refusal != nil && !errors.Is(refusal, errSessionOver) && !errors.Is(refusal, errNoChannel) {
+		h.sockets.end()
 		return refusal
 	}
+	if isSocket(r) {
+		return h.liveSocket(w, r, s, refusal)
+	}
+	defer h.sockets.end()
 	t := h.transport(w, r, p, view)
-	ctx, err := t.open(r.Context())
-	if err != nil {
+	if err := t.open(r.Context()); err != nil {
 		return nil //nolint:nilerr // open has answered
 	}
-	if refusal != nil {
-		t.close(r.Context(), refusal)
-		return nil
+	if refusal == nil {
+		refusal = h.enter(r, s)
 	}
+	if refusal == nil {
+		ctx, cancel := context.WithDeadlineCause(r.Context(), s.deadline, errSessionOver)
+		defer cancel()
+		refusal = push(ctx, t, s.subscriber)
+		h.leave(ctx, s, refusal)
+	}
+	t.close(r.Context(), refusal)
+	return nil
+}
 
+// enter has a connection found by all that may end it. It fails where the
+// session ended before that.
+func (h *Handlers) enter(r *http.Request, s *socket) error {
 	h.sockets.add(s)
-	defer h.sockets.remove(s)
 	h.news.ofUser(s.userID)
-	defer h.news.ofUser(s.userID)
 	if over, err := h.sessionOver(r.Context()); over {
-		// It ended before anyone could have found this connection to close it.
-		t.close(r.Context(), cmp.Or(err, errSessionOver))
-		return nil
+		reason := cmp.Or(err, errSessionOver)
+		h.leave(r.Context(), s, reason)
+		return reason
 	}
-	ctx, cancel := context.WithDeadlineCause(ctx, h.sessions.Deadline(r.Context()), errSessionOver)
-	defer cancel()
-	reason := push(ctx, t, s.subscriber)
+	return nil
+}
+
+// leave takes a connection back, for a reason of which the browser is told
+// next.
+func (h *Handlers) leave(ctx context.Context, s *socket, reason error) {
+	s.subscriber.Close(reason)
+	h.sockets.remove(s)
+	h.news.ofUser(s.userID)
 	if errors.Is(reason, hub.ErrRestart) {
 		disperse(ctx)
 	}
-	s.subscriber.Close(reason) // a document may stay: see overFor
-	t.close(r.Context(), reason)
-	return nil
 }
 
 // disperse waits for up to restartSpread, so that the browsers of a node that
@@ -138,7 +146,7 @@ func (h *Handlers) followed(r *http.Request, p *components.Page) (store.Channel,
 // after the view, and for a document the view as well.
 func (h *Handlers) subscribe(s *socket, r *http.Request, p *components.Page, view *components.ChannelView) error {
 	if p.Viewer != nil {
-		s.userID, s.token = p.Viewer.ID, h.sessions.Token(r.Context())
+		s.userID, s.token, s.deadline = p.Viewer.ID, h.sessions.Token(r.Context()), h.sessions.Deadline(r.Context())
 		if r.PathValue("channel") == "" {
 			s.subscriber = hub.NewSubscriber()
 			return nil
@@ -192,119 +200,4 @@ func next(ctx context.Context, subscriber *hub.Subscriber) ([][]byte, error) {
 		return nil, nil
 	}
 	return frames, err
-}
-
-// sockets knows the live connections of each user, to end them with their
-// session, and waits for them all at the end.
-type sockets struct {
-	mu     sync.Mutex
-	byUser map[int64]map[*socket]struct{}
-	ending bool
-	open   sync.WaitGroup
-}
-
-// begin counts a connection in, unless the node is stopping.
-func (s *sockets) begin() bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.ending {
-		return false
-	}
-	s.open.Add(1)
-	return true
-}
-
-// end counts a connection out.
-func (s *sockets) end() { s.open.Done() }
-
-// stop ends all connections and lets none in any more.
-func (s *sockets) stop() {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.ending = true
-	for _, sockets := range s.byUser {
-		for socket := range sockets {
-			socket.subscriber.Close(hub.ErrRestart)
-		}
-	}
-}
-
-// socket is one live connection, of whatever transport.
-type socket struct {
-	userID     int64
-	token      string // of its session
-	channelID  int64  // 0 for none
-	subscriber *hub.Subscriber
-
-	tab     string      // names the page to itself: see setReading
-	reading atomic.Bool // somebody looks at the newest messages in it
-	news    string      // the state of the news that its page shows, "" for none; only tell changes it
-}
-
-func (s *sockets) add(added *socket) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.byUser == nil {
-		s.byUser = map[int64]map[*socket]struct{}{}
-	}
-	if s.byUser[added.userID] == nil {
-		s.byUser[added.userID] = map[*socket]struct{}{}
-	}
-	s.byUser[added.userID][added] = struct{}{}
-	if s.ending {
-		added.subscriber.Close(hub.ErrRestart)
-	}
-}
-
-// byReader returns all connections by their users.
-func (s *sockets) byReader() map[int64][]*socket {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	all := make(map[int64][]*socket, len(s.byUser))
-	for id, sockets := range s.byUser {
-		all[id] = slices.Collect(maps.Keys(sockets))
-	}
-	return all
-}
-
-// setReading notes whether somebody looks at the newest messages in a tab.
-func (s *sockets) setReading(userID int64, tab string, reading bool) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	for socket := range s.byUser[userID] {
-		if socket.tab == tab {
-			socket.reading.Store(reading)
-		}
-	}
-}
-
-// leave says that a user leaves a channel unread, although it may be open.
-func (s *sockets) leave(userID, channelID int64) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	for socket := range s.byUser[userID] {
-		if socket.channelID == channelID {
-			socket.reading.Store(false)
-		}
-	}
-}
-
-func (s *sockets) remove(socket *socket) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	delete(s.byUser[socket.userID], socket)
-	if len(s.byUser[socket.userID]) == 0 {
-		delete(s.byUser, socket.userID)
-	}
-}
-
-// close ends the connections of a user whose session token is over.
-func (s *sockets) close(userID int64, over func(token string) bool) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	for socket := range s.byUser[userID] {
-		if over(socket.token) {
-			socket.subscriber.Close(errSessionOver)
-		}
-	}
 }

@@ -5,26 +5,13 @@ import (
 	"context"
 	"errors"
 	"net/http"
-	"strings"
-	"sync"
 	"time"
 
-	"github.com/coder/websocket"
-
 	"hubbub/components"
-	"hubbub/hub"
-)
-
-// Close codes of our own, from the range that RFC 6455, 7.4.2 leaves to
-// applications. Browsers do not come back after them.
-const (
-	closeSignedOut websocket.StatusCode = 4401
-	closeNoChannel websocket.StatusCode = 4404
 )
 
 // transport returns the way to answer a request for live changes:
 //
-//   - a WebSocket, where the browser and all proxies can;
 //   - text/event-stream, where a proxy refuses the upgrade;
 //   - one held answer of HTML, where a proxy holds streams back;
 //   - a document, where there is no script: see document.go.
@@ -33,98 +20,11 @@ func (h *Handlers) transport(w http.ResponseWriter, r *http.Request, p *componen
 	switch {
 	case isDocument(r):
 		return &documentTransport{stream: stream, page: p, view: view, stopping: h.stopping}
-	case strings.EqualFold(r.Header.Get("Upgrade"), "websocket"):
-		return &socketTransport{w: w, r: r, origins: h.origins()}
 	case r.Header.Get("Accept") == "text/event-stream":
 		return &eventTransport{stream}
 	default:
 		return &heldTransport{stream: stream}
 	}
-}
-
-// origins are the hosts, beside the request's own, whose pages may open a
-// socket.
-func (h *Handlers) origins() []string {
-	if h.BaseURL == nil {
-		return nil
-	}
-	// They are patterns (path.Match), and an IPv6 address has brackets.
-	return []string{strings.ReplaceAll(h.BaseURL.Host, "[", `\[`)}
-}
-
-// socketTransport is a WebSocket.
-type socketTransport struct {
-	w       http.ResponseWriter
-	r       *http.Request
-	origins []string
-
-	conn    *websocket.Conn
-	reading sync.WaitGroup
-}
-
-func (t *socketTransport) open(ctx context.Context) (context.Context, error) {
-	conn, err := websocket.Accept(t.w, t.r, &websocket.AcceptOptions{
-		CompressionMode: websocket.CompressionDisabled,
-		OriginPatterns:  t.origins,
-	})
-	if err != nil {
-		return nil, err
-	}
-	t.conn = conn
-	// Somebody has to read, for the answers to pings. conn.CloseRead would
-	// hold on for 15 seconds to a browser that speaks, more than a stop may
-	// take.
-	open, end := context.WithCancelCause(ctx)
-	t.reading.Go(func() {
-		_, _, err := conn.Reader(ctx)
-		if err == nil {
-			err = errSpoke
-		}
-		end(err)
-	})
-	return open, nil
-}
-
-func (t *socketTransport) send(ctx context.Context, frames [][]byte) error {
-	ctx, cancel := context.WithTimeout(ctx, sendTimeout)
-	defer cancel()
-	for _, frame := range frames {
-		if err := t.conn.Write(ctx, websocket.MessageText, frame); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// beat sends white space, which script can see, and a ping, which tells us
-// whether anyone is there.
-func (t *socketTransport) beat(ctx context.Context) error {
-	if err := t.send(ctx, [][]byte{[]byte(" ")}); err != nil {
-		return err
-	}
-	ctx, cancel := context.WithTimeout(ctx, sendTimeout)
-	defer cancel()
-	return t.conn.Ping(ctx)
-}
-
-func (t *socketTransport) close(_ context.Context, reason error) {
-	code := websocket.StatusInternalError // browsers come back after it
-	switch {
-	case errors.Is(reason, errSessionOver):
-		code = closeSignedOut
-	case errors.Is(reason, errNoChannel):
-		code = closeNoChannel
-	case errors.Is(reason, errSpoke):
-		code = websocket.StatusPolicyViolation
-	case errors.Is(reason, hub.ErrRestart):
-		code = websocket.StatusServiceRestart
-	case errors.Is(reason, hub.ErrSlow):
-		code = websocket.StatusTryAgainLater
-	}
-	// That the browser does not wait for it is no error of ours.
-	_ = t.conn.Close(code, "")
-	_ = t.conn.CloseNow()
-	t.reading.Wait()
 }
 
 // stream is an answer that is sent piece by piece.
@@ -163,13 +63,13 @@ func (s *stream) write(pieces ...[]byte) error {
 // eventTransport is text/event-stream.
 type eventTransport struct{ stream }
 
-func (t *eventTransport) open(ctx context.Context) (context.Context, error) {
+func (t *eventTransport) open(context.Context) error {
 	if err := t.wait(); err != nil {
-		return nil, err
+		return err
 	}
 	t.start("text/event-stream")
 	// By this the browser knows that nothing holds the stream back.
-	return ctx, t.write([]byte("event: open\ndata:\n\n"))
+	return t.write([]byte("event: open\ndata:\n\n"))
 }
 
 func (t *eventTransport) send(_ context.Context, frames [][]byte) error {
@@ -205,9 +105,7 @@ type heldTransport struct {
 	answered bool
 }
 
-func (t *heldTransport) open(ctx context.Context) (context.Context, error) {
-	return ctx, t.wait()
-}
+func (t *heldTransport) open(context.Context) error { return t.wait() }
 
 // send gives the first frame. The browser asks for what comes after it.
 func (t *heldTransport) send(_ context.Context, frames [][]byte) error {

@@ -3,6 +3,7 @@ package hub
 import (
 	"context"
 	"errors"
+	"runtime"
 	"slices"
 	"sync"
 )
@@ -32,6 +33,26 @@ type Subscriber struct {
 	queued   int // bytes
 	presence int // how many frames end with the one that shows the presence, 0 if none does
 	reason   error
+	served   *service // nil where Next is used
+}
+
+// service is how the frames of a subscriber are sent without anyone waiting.
+type service struct {
+	send func(frames [][]byte) error
+	end  func(reason error)
+	busy bool // a goroutine is at it
+}
+
+// Serve has the frames sent by a goroutine that there is only while there are
+// any: it costs less than one that waits in Next, beside which it must not be
+// used. Frames are passed to send as Next returns them. Where that fails, or
+// the subscription ends, end is called with the reason, once and as the last
+// thing.
+func (s *Subscriber) Serve(send func(frames [][]byte) error, end func(reason error)) {
+	s.mu.Lock()
+	s.served = &service{send: send, end: end}
+	s.mu.Unlock()
+	s.signal()
 }
 
 // NewSubscriber returns a subscriber that belongs to no channel: only Tell
@@ -143,8 +164,42 @@ func (s *Subscriber) end(reason error) {
 }
 
 func (s *Subscriber) signal() {
+	s.mu.Lock()
+	served := s.served
+	if served != nil && !served.busy && (s.reason != nil || len(s.queue) > 0) {
+		served.busy = true
+		go s.serve()
+	}
+	s.mu.Unlock()
+	if served != nil {
+		return
+	}
 	select {
 	case s.wake <- struct{}{}:
 	default:
+	}
+}
+
+// serve sends what waits until nothing does.
+func (s *Subscriber) serve() {
+	// Others first: what they are about to queue goes out in the same write.
+	runtime.Gosched()
+	for {
+		frames, err := s.take()
+		if err == nil && len(frames) > 0 {
+			err = s.served.send(frames)
+		}
+		if err != nil {
+			s.Close(err)
+			s.served.end(err)
+			return // busy for ever: nobody serves what has ended
+		}
+		s.mu.Lock()
+		if s.reason == nil && len(s.queue) == 0 {
+			s.served.busy = false
+			s.mu.Unlock()
+			return
+		}
+		s.mu.Unlock()
 	}
 }

@@ -1,0 +1,169 @@
+package handlers
+
+import (
+	"context"
+	"maps"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"hubbub/hub"
+)
+
+// sockets knows the live connections of each user, to end them with their
+// session, and waits for them all at the end.
+type sockets struct {
+	mu     sync.Mutex
+	byUser map[int64]map[*socket]struct{}
+	ending bool
+	open   sync.WaitGroup
+}
+
+// begin counts a connection in, unless the node is stopping.
+func (s *sockets) begin() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.ending {
+		return false
+	}
+	s.open.Add(1)
+	return true
+}
+
+// end counts a connection out.
+func (s *sockets) end() { s.open.Done() }
+
+// stop ends all connections and lets none in any more.
+func (s *sockets) stop() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.ending = true
+	for _, sockets := range s.byUser {
+		for socket := range sockets {
+			socket.subscriber.Close(hub.ErrRestart)
+		}
+	}
+}
+
+// socket is one live connection, of whatever transport.
+type socket struct {
+	userID     int64
+	token      string    // of its session
+	deadline   time.Time // of its session
+	channelID  int64     // 0 for none
+	subscriber *hub.Subscriber
+
+	tab     string      // names the page to itself: see setReading
+	reading atomic.Bool // somebody looks at the newest messages in it
+	news    string      // the state of the news that its page shows, "" for none; only tell changes it
+
+	transport *socketTransport // nil where it is not a WebSocket
+}
+
+func (s *sockets) add(added *socket) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.byUser == nil {
+		s.byUser = map[int64]map[*socket]struct{}{}
+	}
+	if s.byUser[added.userID] == nil {
+		s.byUser[added.userID] = map[*socket]struct{}{}
+	}
+	s.byUser[added.userID][added] = struct{}{}
+	if s.ending {
+		added.subscriber.Close(hub.ErrRestart)
+	}
+}
+
+// byReader returns all connections by their users.
+func (s *sockets) byReader() map[int64][]*socket {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	all := make(map[int64][]*socket, len(s.byUser))
+	for id, sockets := range s.byUser {
+		all[id] = slices.Collect(maps.Keys(sockets))
+	}
+	return all
+}
+
+// tend looks after the WebSockets, once a second, until ctx ends.
+func (s *sockets) tend(ctx context.Context) {
+	tick := time.NewTicker(time.Second)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case now := <-tick.C:
+			for _, sockets := range s.byReader() {
+				for _, socket := range sockets {
+					s.tendOne(socket, now)
+				}
+			}
+		}
+	}
+}
+
+// tendOne does what would take a timer for each connection: it ends one whose
+// session is over, gives up one that does not read, and tries one that has been
+// silent.
+func (s *sockets) tendOne(socket *socket, now time.Time) {
+	t := socket.transport
+	switch {
+	case t == nil:
+	case now.After(socket.deadline):
+		socket.subscriber.Close(errSessionOver)
+	case t.stalls():
+		_ = t.wire.Close() // the write that hangs fails
+	case t.isSilent():
+		socket.subscriber.Tell([]byte(" ")) // which script can see
+		s.open.Go(func() {
+			if err := t.ping(); err != nil {
+				socket.subscriber.Close(err)
+			}
+		})
+	}
+}
+
+// setReading notes whether somebody looks at the newest messages in a tab.
+func (s *sockets) setReading(userID int64, tab string, reading bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for socket := range s.byUser[userID] {
+		if socket.tab == tab {
+			socket.reading.Store(reading)
+		}
+	}
+}
+
+// leave says that a user leaves a channel unread, although it may be open.
+func (s *sockets) leave(userID, channelID int64) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for socket := range s.byUser[userID] {
+		if socket.channelID == channelID {
+			socket.reading.Store(false)
+		}
+	}
+}
+
+func (s *sockets) remove(socket *socket) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.byUser[socket.userID], socket)
+	if len(s.byUser[socket.userID]) == 0 {
+		delete(s.byUser, socket.userID)
+	}
+}
+
+// close ends the connections of a user whose session token is over.
+func (s *sockets) close(userID int64, over func(token string) bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for socket := range s.byUser[userID] {
+		if over(socket.token) {
+			socket.subscriber.Close(errSessionOver)
+		}
+	}
+}
