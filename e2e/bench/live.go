@@ -1,0 +1,351 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"path/filepath"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+)
+
+// paced is how many connections post at a given rate. It is more than are
+// busy at a time, so that a slow answer delays no other post.
+const paced = 64
+
+// crowd is the people in one channel of one server: viewers, and connections
+// that post.
+type crowd struct {
+	name    string
+	server  *process
+	data    string // the server's data folder, "" for a floor
+	ledger  *ledger
+	viewers *audience
+	posters []*poster
+}
+
+// crowdOf fills the channel of a new server. As pages, its viewers are told of
+// presence and news too.
+func (b *bench) crowdOf(ctx context.Context, viewers int, pages bool) (c *crowd, err error) {
+	c = &crowd{name: "hubbub", data: b.folder()}
+	if c.server, err = b.hubbub(ctx, c.data); err != nil {
+		return nil, err
+	}
+	defer c.closeOn(&err)
+	users, err := people(ctx, c.server.host, viewers)
+	if err != nil {
+		return c, err
+	}
+	live, base, err := addresses(ctx, users, pages)
+	if err != nil {
+		return c, err
+	}
+	c.ledger = newLedger(base, maxPosts)
+	if c.viewers, err = gather(ctx, users, live, room, c.ledger); err != nil {
+		return c, err
+	}
+	if pages {
+		pause(ctx, b.settle-time.Since(c.server.started))
+	}
+	if err := c.viewers.quiet(ctx, b.still); err != nil {
+		return c, err
+	}
+	c.posters, err = posters(ctx, users, max(b.senders, paced), room, http.StatusSeeOther, c.ledger)
+	return c, err
+}
+
+// addresses returns where the users' pages want their live connections, none
+// unless they are to be pages, and the channel's revision.
+func addresses(ctx context.Context, users []user, pages bool) (live []string, revision int64, err error) {
+	first, err := users[0].load(ctx, room)
+	if err != nil || !pages {
+		return nil, first.revision, err
+	}
+	live = make([]string, len(users))
+	return live, first.revision, each(ctx, len(users), func(ctx context.Context, i int) error {
+		page, err := users[i].load(ctx, room)
+		live[i] = page.live
+		return err
+	})
+}
+
+// limitCrowd is as large a crowd at the limit.
+func (b *bench) limitCrowd(ctx context.Context, viewers int) (c *crowd, err error) {
+	c = &crowd{name: "limit", ledger: newLedger(0, maxPosts)}
+	if c.server, err = b.floor(ctx, "floor-limit"); err != nil {
+		return nil, err
+	}
+	defer c.closeOn(&err)
+	users := make([]user, viewers)
+	for i := range users {
+		users[i] = user{host: c.server.host}
+	}
+	if c.viewers, err = gather(ctx, users, nil, room, c.ledger); err != nil {
+		return c, err
+	}
+	c.posters, err = posters(ctx, users, max(b.senders, paced), room, http.StatusNoContent, c.ledger)
+	return c, err
+}
+
+// closeOn ends a crowd that could not be completed.
+func (c *crowd) closeOn(err *error) {
+	if *err != nil {
+		*err = errors.Join(*err, c.end())
+	}
+}
+
+// end lets everybody go and stops the server.
+func (c *crowd) end() error {
+	for _, p := range c.posters {
+		p.close()
+	}
+	if c.viewers != nil {
+		c.viewers.close()
+	}
+	return c.server.stop()
+}
+
+// close ends the crowd and checks what it saw, and what the store has kept.
+func (c *crowd) close(ctx context.Context) error {
+	if err := errors.Join(c.end(), c.ledger.check()); err != nil {
+		return err
+	}
+	if c.data == "" {
+		return nil
+	}
+	return c.ledger.checkStore(ctx, c.data)
+}
+
+// flood has n connections post as fast as they are answered, till every viewer
+// has all.
+func (c *crowd) flood(d time.Duration, n int) (hammered, error) {
+	before, err := c.server.cpu()
+	if err != nil {
+		return hammered{}, err
+	}
+	began := time.Now()
+	h, err := hammer(c.server, d, n, func(i int) error { return c.posters[i].next() })
+	if err != nil {
+		return h, c.because(err)
+	}
+	if err := c.ledger.drain(len(c.viewers.viewers)); err != nil {
+		return h, c.because(err)
+	}
+	h.took = time.Since(began)
+	after, err := c.server.cpu()
+	h.cpu = after - before
+	return h, err
+}
+
+// because adds to an error whose it is.
+func (c *crowd) because(err error) error { return fmt.Errorf("%s: %w", c.name, err) }
+
+// pace posts at a rate, whether or not answers have come, and returns the
+// times from post to row of every viewer.
+func (c *crowd) pace(ctx context.Context, d time.Duration, rate float64) (*histogram, error) {
+	delays := &histogram{}
+	c.ledger.delays.Store(delays)
+	defer c.ledger.delays.Store(nil)
+	tick, err := newTicker(time.Duration(float64(time.Second) / rate))
+	if err != nil {
+		return nil, err
+	}
+	due := make(chan int, maxPosts)
+	var group errgroup.Group
+	for _, p := range c.posters {
+		group.Go(func() error {
+			for token := range due {
+				if err := p.post(token); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+	}
+	for began := time.Now(); err == nil && time.Since(began) < d && ctx.Err() == nil; {
+		var n int
+		n, err = tick.wait()
+		for now := c.ledger.now(); err == nil && n > 0; n-- {
+			var token int
+			if token, err = c.ledger.next(now); err == nil {
+				due <- token
+			}
+		}
+	}
+	close(due)
+	if err := errors.Join(err, tick.stop(), group.Wait()); err != nil {
+		return nil, c.because(err)
+	}
+	if err := c.ledger.drain(len(c.viewers.viewers)); err != nil {
+		return nil, c.because(err)
+	}
+	return delays, nil
+}
+
+// folder is a new place for a store.
+func (b *bench) folder() string {
+	b.folders++
+	return filepath.Join(b.dir, fmt.Sprintf("store-%d", b.folders))
+}
+
+// crowds runs do for each number of viewers, once with connections that ask
+// for rows alone and once with those of pages.
+func (b *bench) crowds(ctx context.Context, do func(viewers int, label string, hubbub, limit *crowd) error) error {
+	for _, viewers := range b.viewers {
+		for _, pages := range []bool{false, true} {
+			label := fmt.Sprintf("%d viewers", viewers)
+			if pages {
+				label += " with presence and news"
+			}
+			if err := b.twoCrowds(ctx, viewers, pages, func(hubbub, limit *crowd) error {
+				return do(viewers, label, hubbub, limit)
+			}); err != nil {
+				return fmt.Errorf("%s: %w", label, err)
+			}
+		}
+	}
+	return nil
+}
+
+func (b *bench) twoCrowds(ctx context.Context, viewers int, pages bool, do func(hubbub, limit *crowd) error) error {
+	if most := openFiles() - 2*paced - 100; 2*viewers > most {
+		return fmt.Errorf("2 x %d connections need more open files than this machine allows", viewers)
+	}
+	hubbub, err := b.crowdOf(ctx, viewers, pages)
+	if err != nil {
+		return err
+	}
+	limit, err := b.limitCrowd(ctx, viewers)
+	if err != nil {
+		return errors.Join(err, hubbub.end())
+	}
+	if err := do(hubbub, limit); err != nil {
+		return errors.Join(err, hubbub.end(), limit.end())
+	}
+	return errors.Join(hubbub.close(ctx), limit.close(ctx))
+}
+
+// floods has both crowds flooded in turns, after a round that does not count.
+func (b *bench) floods(ctx context.Context, hubbub, limit *crowd, note func(hubbub, limit hammered)) error {
+	return b.inTurns(ctx, func(round int) error {
+		var results [2]hammered
+		for turn, c := range order(round, hubbub, limit) {
+			h, err := c.flood(b.slice, b.senders)
+			if err != nil {
+				return err
+			}
+			results[(turn+round)%2] = h
+		}
+		if round > 0 {
+			note(results[0], results[1])
+		}
+		return nil
+	})
+}
+
+// inTurns runs the rounds from 0 on; that one warms everything up and does not
+// count.
+func (b *bench) inTurns(ctx context.Context, do func(round int) error) error {
+	for round := range b.rounds + 1 {
+		if err := do(round); err != nil {
+			return err
+		}
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+	}
+	return nil
+}
+
+// order returns two things in the order of a round: each goes first in every
+// other.
+func order[T any](round int, one, other T) []T {
+	if round%2 == 0 {
+		return []T{one, other}
+	}
+	return []T{other, one}
+}
+
+// cost is the server's CPU time for each row that a viewer is shown.
+func (b *bench) cost(ctx context.Context) error {
+	if err := b.share(); err != nil {
+		return err
+	}
+	return b.crowds(ctx, func(viewers int, label string, hubbub, limit *crowd) error {
+		r := b.table.add(&row{what: "server CPU per delivered row, " + label, unit: duration, floor: "limit", goal: ratioAtMost(0.70)})
+		if viewers >= 1000 {
+			r.goal = ratioAtMost(0.45)
+		}
+		perRow := func(h hammered) float64 { return h.cpu.Seconds() / float64(h.count*viewers) }
+		return b.floods(ctx, hubbub, limit, func(h, l hammered) {
+			r.round(perRow(h), perRow(l))
+			b.say("%s: %s, limit %s", r.what, duration(perRow(h)), duration(perRow(l)))
+		})
+	})
+}
+
+// rate is how many rows come to all viewers in a second.
+func (b *bench) rate(ctx context.Context) error {
+	if err := b.part(); err != nil {
+		return err
+	}
+	return b.crowds(ctx, func(viewers int, label string, hubbub, limit *crowd) error {
+		pair := b.addRates("rows delivered, "+label, "limit", ratioAtLeast(1.3))
+		return b.floods(ctx, hubbub, limit, func(h, l hammered) { pair.round(b, h, l, float64(viewers)) })
+	})
+}
+
+// latency is the time from a post to its row, at half of the posts that the
+// same server has been seen to take.
+func (b *bench) latency(ctx context.Context) error {
+	if err := b.part(); err != nil {
+		return err
+	}
+	return b.crowds(ctx, func(viewers int, label string, hubbub, limit *crowd) error {
+		half := map[*crowd]float64{}
+		for _, c := range []*crowd{hubbub, limit} {
+			var most []float64
+			for range 3 {
+				h, err := c.flood(b.slice/2, b.senders)
+				if err != nil {
+					return err
+				}
+				most = append(most, h.perSecond())
+			}
+			half[c] = median(most) / 2
+		}
+		middle := b.table.add(&row{what: "median from post to row at half load, " + label, unit: duration, floor: "limit"})
+		r := b.table.add(&row{what: "p99 from post to row at half load, " + label, unit: duration, floor: "limit", goal: atMostMore(0.0004, duration)})
+		if viewers >= 1000 {
+			r.goal = ratioAtMost(1)
+		}
+		r.note("%.0f posts/s, limit %.0f", half[hubbub], half[limit])
+		return b.inTurns(ctx, func(round int) error {
+			var medians, highest [2]float64
+			for turn, c := range order(round, hubbub, limit) {
+				delays, err := c.pace(ctx, b.slice, half[c])
+				if err != nil {
+					return err
+				}
+				p50, err := delays.quantile(0.5)
+				if err != nil {
+					return err
+				}
+				p99, err := delays.quantile(0.99)
+				if err != nil {
+					return err
+				}
+				at := (turn + round) % 2
+				medians[at], highest[at] = p50.Seconds(), p99.Seconds()
+			}
+			if round > 0 {
+				middle.round(medians[0], medians[1])
+				r.round(highest[0], highest[1])
+				b.say("%s: %s, limit %s", r.what, duration(highest[0]), duration(highest[1]))
+			}
+			return nil
+		})
+	})
+}
