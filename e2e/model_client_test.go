@@ -375,10 +375,14 @@ func (c *client) ask(ctx context.Context, address string) (int, string, error) {
 	return answer.StatusCode, string(body), err
 }
 
-// rest waits before another try, longer after each failure.
+// rest waits before another try, longer after each failure. Now and then it is
+// a lid that is closed for a while.
 func (c *client) rest(ctx context.Context) {
 	d := min(50*time.Millisecond<<min(c.failures, 10), time.Second)
 	c.failures++
+	if c.random.IntN(10) == 0 {
+		d = 4 * time.Second
+	}
 	lasts(ctx, time.Duration((0.7+0.6*c.random.Float64())*float64(d)))
 }
 

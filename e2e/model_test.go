@@ -70,13 +70,16 @@ func TestModel(t *testing.T) {
 		}
 	})
 	m := &model{s: s, channels: []string{"general", "A/B 100%", "闲聊"}}
+	// What is under way has till then to end.
+	ctx, cancel := context.WithTimeout(t.Context(), trouble+4*settleLimit)
+	defer cancel()
 	founder := newVisitor(t, s, "Founder")
 	for _, channel := range m.channels[1:] {
 		if status := founder.send(t, "/channels", url.Values{"name": {channel}}); status != http.StatusSeeOther {
 			t.Fatalf("a channel is answered with %d", status)
 		}
 	}
-	obstacles := []obstacle{nothing, refuses, buffers, swallows, strips}
+	obstacles := []obstacle{nothing, refuses, nothing, buffers, nothing, swallows, strips}
 	for i := range modelClients {
 		m.clients = append(m.clients, m.newClient(t, i, obstacles[i%len(obstacles)]))
 	}
@@ -84,15 +87,13 @@ func TestModel(t *testing.T) {
 		m.authors = append(m.authors, m.newAuthor(t, i))
 	}
 
-	// What is under way has till then to end.
-	ctx, cancel := context.WithTimeout(t.Context(), trouble+4*settleLimit)
-	defer cancel()
+	m.fill(t, ctx)
 	watching, leave := context.WithCancel(ctx)
 	var clients sync.WaitGroup
 	defer clients.Wait()
 	defer leave()
 	for _, c := range m.clients {
-		late := time.Duration(c.random.Int64N(int64(trouble / 2)))
+		late := time.Duration(c.random.Int64N(int64(trouble / 4)))
 		clients.Go(func() {
 			if lasts(watching, late) {
 				c.run(watching)
@@ -169,13 +170,15 @@ func (m *model) newClient(t *testing.T, n int, own obstacle) *client {
 	}
 }
 
-// operate stops and kills the server, and starts it again.
+// operate stops and kills the server, and starts it again, for some time and
+// until enough has taken place.
 func (m *model) operate(t *testing.T, until time.Time, random *rand.Rand) {
 	t.Helper()
-	signals := []syscall.Signal{syscall.SIGKILL, syscall.SIGTERM, syscall.SIGKILL}
+	signals := []syscall.Signal{syscall.SIGKILL, syscall.SIGKILL, syscall.SIGTERM, syscall.SIGKILL}
 	for {
 		up := 500*time.Millisecond + time.Duration(random.Int64N(int64(2*time.Second)))
-		if left := time.Until(until); left < up {
+		left := time.Until(until)
+		if left < up && m.enough() || left < -settleLimit {
 			lasts(t.Context(), left)
 			return
 		}
@@ -193,6 +196,7 @@ func (m *model) operate(t *testing.T, until time.Time, random *rand.Rand) {
 // changeSeasons has times in which channels grow and times in which they
 // shrink, so much that pages have to show older rows again.
 func (m *model) changeSeasons(ctx context.Context, random *rand.Rand) {
+	m.clearing.Store(true) // they are full
 	for lasts(ctx, time.Second+time.Duration(random.Int64N(int64(3*time.Second)))) {
 		m.clearing.Store(!m.clearing.Load())
 	}
@@ -203,7 +207,7 @@ func (m *model) changeSeasons(ctx context.Context, random *rand.Rand) {
 type author struct {
 	name    string
 	m       *model
-	line    *line
+	url     string // of the server, or of a line to it
 	http    *http.Client
 	random  *rand.Rand
 	posted  map[string][]rowHTML // what is acknowledged and not deleted, by channel
@@ -217,12 +221,32 @@ func (m *model) newAuthor(t *testing.T, n int) *author {
 	t.Helper()
 	name := fmt.Sprint("Author ", n)
 	return &author{
-		name: name, m: m, line: newLine(t, m.s, nothing, numbers(streamAuthorLine, n), &m.calm),
+		name: name, m: m, url: m.s.URL,
 		http: &http.Client{
 			Jar: newVisitor(t, m.s, name).client.Jar, Transport: &http.Transport{}, Timeout: time.Second,
 		},
 		random: numbers(streamAuthor, n),
 		posted: map[string][]rowHTML{}, deleted: map[string][]int64{},
+	}
+}
+
+// fill has the authors post more than pages show, before there is any trouble,
+// and gives each a line from then on.
+func (m *model) fill(t *testing.T, ctx context.Context) {
+	t.Helper()
+	var group sync.WaitGroup
+	for _, a := range m.authors {
+		group.Go(func() {
+			for range 8 * len(m.channels) {
+				if a.fault == nil {
+					a.fault = a.post(ctx, m.channels[a.random.IntN(len(m.channels))])
+				}
+			}
+		})
+	}
+	group.Wait()
+	for i, a := range m.authors {
+		a.url = newLine(t, m.s, nothing, numbers(streamAuthorLine, i), &m.calm).URL
 	}
 }
 
@@ -234,7 +258,7 @@ func (a *author) run(writing, ctx context.Context) {
 		channel := a.m.channels[a.random.IntN(len(a.m.channels))]
 		own := len(a.posted[channel])
 		switch luck := a.random.IntN(10); {
-		case a.m.clearing.Load() && luck < 8 && own > 0:
+		case a.m.clearing.Load() && luck < 9 && own > 0:
 			a.fault = a.delete(ctx, channel, own-1) // the newest
 		case luck < 2 && own > 0:
 			a.fault = a.delete(ctx, channel, own-1-a.random.IntN(min(own, 40)))
@@ -291,7 +315,7 @@ func (a *author) form(ctx context.Context, want int, path string, form url.Value
 }
 
 func (a *author) try(ctx context.Context, path string, form url.Values) (status int, html string, err error) {
-	request, err := http.NewRequestWithContext(ctx, http.MethodPost, a.line.URL+path, strings.NewReader(form.Encode()))
+	request, err := http.NewRequestWithContext(ctx, http.MethodPost, a.url+path, strings.NewReader(form.Encode()))
 	if err != nil {
 		return 0, "", err
 	}
@@ -460,10 +484,33 @@ func (m *model) truth(t *testing.T, db *sql.DB, channel string) map[int64]moment
 	return truth
 }
 
+// told counts the frames that clients took by each transport, and those of them
+// that were whole windows.
+func (m *model) told() (frames map[string]int, windows int) {
+	frames = map[string]int{}
+	for _, c := range m.clients {
+		c.mu.Lock()
+		if c.page != nil {
+			windows += c.page.replaced
+		}
+		for by, n := range c.frames {
+			frames[by] += n
+		}
+		c.mu.Unlock()
+	}
+	return frames, windows
+}
+
+// enough says that every transport and every way back has been taken.
+func (m *model) enough() bool {
+	frames, windows := m.told()
+	return m.restarts > 2 && windows > 0 && frames["websocket"] > 0 && frames["events"] > 0 && frames["held"] > 0
+}
+
 // report tells what took place, and fails the test if that proves nothing.
 func (m *model) report(t *testing.T) {
 	t.Helper()
-	posts, deletes, tries, replaced, frames := 0, 0, 0, 0, map[string]int{}
+	posts, deletes, tries := 0, 0, 0
 	for _, a := range m.authors {
 		tries += a.tries
 		for _, channel := range m.channels {
@@ -471,17 +518,10 @@ func (m *model) report(t *testing.T) {
 			deletes += len(a.deleted[channel])
 		}
 	}
-	for _, c := range m.clients {
-		if c.page != nil {
-			replaced += c.page.replaced
-		}
-		for by, n := range c.frames {
-			frames[by] += n
-		}
-	}
+	frames, windows := m.told()
 	t.Logf("%d posts and %d deletes in %d tries, %d restarts (stops took up to %v), frames %v, %d of them whole windows",
-		posts, deletes, tries, m.restarts, m.stopping.Round(time.Millisecond), frames, replaced)
-	if deletes == 0 || m.restarts < 2 || replaced == 0 || frames["websocket"] == 0 || frames["events"] == 0 || frames["held"] == 0 {
+		posts, deletes, tries, m.restarts, m.stopping.Round(time.Millisecond), frames, windows)
+	if deletes == 0 || !m.enough() {
 		t.Error("too little took place to prove anything")
 	}
 }
