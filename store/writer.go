@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"runtime"
 )
 
 // maxBatch is how many writes share one commit at most. It bounds how long
@@ -109,6 +110,9 @@ func (w *writer) run() {
 
 // batch returns the first write and those that wait behind it.
 func (w *writer) batch(first *write) []*write {
+	// Whoever is about to join goes first: the runtime runs this goroutine as
+	// soon as there is one write, before others that came in the same moment.
+	runtime.Gosched()
 	jobs := []*write{first}
 	for len(jobs) < maxBatch {
 		select {
@@ -154,6 +158,12 @@ func (w *writer) transact(jobs []*write, errs []error) (*tx, error) {
 	for i, job := range jobs {
 		if errs[i] = job.ctx.Err(); errs[i] != nil {
 			continue
+		}
+		if len(jobs) == 1 {
+			if errs[i] = job.do(ctx, t); errs[i] != nil {
+				return &tx{}, t.Rollback() // there is nobody else to undo it for
+			}
+			break
 		}
 		if err := w.attempt(ctx, t, job, &errs[i]); err != nil {
 			return nil, errors.Join(err, t.Rollback())
