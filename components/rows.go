@@ -27,7 +27,7 @@ func rows(p *Page, v ChannelView) templ.Component {
 				}
 				before = Row{PostedAt: row.PostedAt} // nobody's: nothing is closed up over it
 			}
-			if err := NextRow(p, before, row).Render(ctx, w); err != nil {
+			if err := writeRow(ctx, w, p, before, row); err != nil {
 				return err
 			}
 			before = row
@@ -39,7 +39,10 @@ func rows(p *Page, v ChannelView) templ.Component {
 // interpose writes what stands between two rows: the line before the first new
 // one, and the button that marks a row as unread.
 func interpose(p *Page, v ChannelView, before, row Row, isFirstNew bool) templ.Component {
-	between := []templ.Component{nextDay(p, before, row)}
+	var between []templ.Component
+	if isNewDay(p, before, row) {
+		between = append(between, dayLine(p, row.PostedAt.In(p.Zone)))
+	}
 	if isFirstNew {
 		between = append(between, newLine(p, v, row.ID == v.Older && v.Older-1 > v.Read))
 	}
@@ -52,28 +55,25 @@ func interpose(p *Page, v ChannelView, before, row Row, isFirstNew bool) templ.C
 // NextRow writes a row as it stands below another, or below none: the zero Row.
 func NextRow(p *Page, before, row Row) templ.Component {
 	return templ.ComponentFunc(func(ctx context.Context, w io.Writer) error {
-		if err := nextDay(p, before, row).Render(ctx, w); err != nil {
-			return err
-		}
-		html := row.HTML
-		if continues(p, before, row) {
-			if _, err := io.WriteString(w, `<li class="same"`); err != nil {
-				return err
-			}
-			html = html[len("<li"):]
-		}
-		_, err := w.Write(html)
-		return err
+		return writeRow(ctx, w, p, before, row)
 	})
 }
 
-// nextDay writes the line of a row's day, unless the row before is of that day.
-func nextDay(p *Page, before, row Row) templ.Component {
-	at := row.PostedAt.In(p.Zone)
-	if !before.PostedAt.IsZero() && sameDay(before.PostedAt.In(p.Zone), at) {
-		return templ.NopComponent
+func writeRow(ctx context.Context, w io.Writer, p *Page, before, row Row) error {
+	html := row.HTML
+	switch {
+	case isNewDay(p, before, row):
+		if err := dayLine(p, row.PostedAt.In(p.Zone)).Render(ctx, w); err != nil {
+			return err
+		}
+	case continues(before, row):
+		if _, err := io.WriteString(w, `<li class="same"`); err != nil {
+			return err
+		}
+		html = html[len("<li"):]
 	}
-	return dayLine(p, at)
+	_, err := w.Write(html)
+	return err
 }
 
 // firstNew returns the index of the first row that is new to the viewer, -1
@@ -95,9 +95,13 @@ func newSince(p *Page, v ChannelView) int64 {
 }
 
 // continues reports whether a row belongs to the same run as the one before.
-func continues(p *Page, before, row Row) bool {
-	return before.AuthorID == row.AuthorID && row.PostedAt.Sub(before.PostedAt) < runGap &&
-		sameDay(before.PostedAt.In(p.Zone), row.PostedAt.In(p.Zone))
+func continues(before, row Row) bool {
+	return before.AuthorID == row.AuthorID && row.PostedAt.Sub(before.PostedAt) < runGap
+}
+
+// isNewDay reports whether a row is of another day than the one before.
+func isNewDay(p *Page, before, row Row) bool {
+	return before.PostedAt.IsZero() || !sameDay(before.PostedAt.In(p.Zone), row.PostedAt.In(p.Zone))
 }
 
 func sameDay(a, b time.Time) bool {

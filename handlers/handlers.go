@@ -44,7 +44,7 @@ type Handlers struct {
 	hubs      *hub.Registry
 	sessions  *scs.SessionManager
 	sockets   sockets
-	buffers   sync.Pool // *bytes.Buffer, for what is sent to WebSockets
+	buffers   buffers // for what is about to be sent
 	news      *news
 	probes    probes
 	posts     *limiter

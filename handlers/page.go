@@ -1,13 +1,13 @@
 package handlers
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"net/http"
 	"net/url"
 	"runtime/debug"
+	"strconv"
 
 	"github.com/a-h/templ"
 
@@ -98,13 +98,18 @@ func (h *Handlers) render(w http.ResponseWriter, r *http.Request, p *components.
 
 // write answers with a component, all of which is rendered first.
 func (h *Handlers) write(w http.ResponseWriter, r *http.Request, status int, c templ.Component) {
-	var body bytes.Buffer
-	if err := c.Render(r.Context(), &body); err != nil {
+	body := h.buffers.get()
+	defer h.buffers.put(body)
+	if err := c.Render(r.Context(), body); err != nil {
+		if r.Context().Err() != nil {
+			return // the browser has gone
+		}
 		h.Log.ErrorContext(r.Context(), "a page could not be rendered", "path", r.URL.Path, "error", err)
 		http.Error(w, http.StatusText(http.StatusInternalServerError), http.StatusInternalServerError)
 		return
 	}
 	w.Header().Set("Content-Type", "text/html; charset=utf-8")
+	w.Header().Set("Content-Length", strconv.Itoa(body.Len()))
 	w.WriteHeader(status)
 	// An error here is the browser's going away.
 	_, _ = w.Write(body.Bytes())

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/coder/websocket"
 
@@ -22,6 +23,10 @@ const (
 	closeSignedOut websocket.StatusCode = 4401
 	closeNoChannel websocket.StatusCode = 4404
 )
+
+// closeTimeout is how long a browser may take to answer that the connection is
+// closed.
+const closeTimeout = time.Second
 
 // maxGathered is how many bytes are gathered for one write.
 const maxGathered = 32 << 10
@@ -155,6 +160,10 @@ func (t *socketTransport) close(reason error) {
 	case errors.Is(reason, hub.ErrSlow):
 		code = websocket.StatusTryAgainLater
 	}
+	// One that is not there any more must not keep the node from stopping for
+	// the five seconds that Close waits for it.
+	giveUp := time.AfterFunc(closeTimeout, func() { _ = t.wire.Close() })
+	defer giveUp.Stop()
 	// That the browser does not wait for it is no error of ours.
 	_ = t.conn.Close(code, "")
 	_ = t.conn.CloseNow()
@@ -166,7 +175,7 @@ func (t *socketTransport) close(reason error) {
 // only meanwhile.
 type lean struct {
 	http.ResponseWriter
-	buffers *sync.Pool
+	buffers *buffers
 	wire    *wire // once it is handed over
 }
 
@@ -187,7 +196,7 @@ func (l *lean) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 // wire is a connection on which several messages can be sent by one write.
 type wire struct {
 	net.Conn
-	buffers *sync.Pool
+	buffers *buffers
 	ahead   []byte // what was read before it was handed over
 
 	mu       sync.Mutex
@@ -225,10 +234,8 @@ func (w *wire) Write(p []byte) (int, error) {
 // together sends all that is written meanwhile by one write, if it is not too
 // much.
 func (w *wire) together(write func() error) error {
-	buffer, ok := w.buffers.Get().(*bytes.Buffer)
-	if !ok {
-		buffer = new(bytes.Buffer)
-	}
+	buffer := w.buffers.get()
+	defer w.buffers.put(buffer)
 	w.mu.Lock()
 	w.gathered = buffer
 	w.mu.Unlock()
@@ -237,7 +244,6 @@ func (w *wire) together(write func() error) error {
 	defer w.mu.Unlock()
 	err = errors.Join(err, w.flush())
 	w.gathered = nil
-	w.buffers.Put(buffer)
 	return err
 }
 
