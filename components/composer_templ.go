@@ -183,7 +183,7 @@ func composer(p *Page, v ChannelView) templ.Component {
 		if templ_7745c5c3_Err != nil {
 			return templ_7745c5c3_Err
 		}
-		templ_7745c5c3_Err = names(v.Presence.Typing).Render(ctx, templ_7745c5c3_Buffer)
+		templ_7745c5c3_Err = names(v.Presence.Typing, 0).Render(ctx, templ_7745c5c3_Buffer)
 		if templ_7745c5c3_Err != nil {
 			return templ_7745c5c3_Err
 		}

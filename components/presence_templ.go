@@ -13,9 +13,6 @@ import (
 	"strings"
 )
 
-// maxNames is how many people are named of those in a channel.
-const maxNames = 12
-
 // Here is who is in a channel now. It is the same for every viewer but those
 // who type, and in every language.
 func Here(v PresenceView) templ.Component {
@@ -46,7 +43,7 @@ func Here(v PresenceView) templ.Component {
 		var templ_7745c5c3_Var2 string
 		templ_7745c5c3_Var2, templ_7745c5c3_Err = templ.ResolveAttributeValue(v.State)
 		if templ_7745c5c3_Err != nil {
-			return templ.Error{Err: templ_7745c5c3_Err, FileName: `components/presence.templ`, Line: 14, Col: 37}
+			return templ.Error{Err: templ_7745c5c3_Err, FileName: `components/presence.templ`, Line: 11, Col: 37}
 		}
 		_, templ_7745c5c3_Err = templ_7745c5c3_Buffer.WriteString(templ_7745c5c3_Var2)
 		if templ_7745c5c3_Err != nil {
@@ -56,7 +53,7 @@ func Here(v PresenceView) templ.Component {
 		if templ_7745c5c3_Err != nil {
 			return templ_7745c5c3_Err
 		}
-		templ_7745c5c3_Err = names(v.Here).Render(ctx, templ_7745c5c3_Buffer)
+		templ_7745c5c3_Err = names(v.Here, v.More).Render(ctx, templ_7745c5c3_Buffer)
 		if templ_7745c5c3_Err != nil {
 			return templ_7745c5c3_Err
 		}
@@ -68,13 +65,14 @@ func Here(v PresenceView) templ.Component {
 	})
 }
 
-// names are those of several people, with a comma between.
-func names(all []string) templ.Component {
-	shown := make([]string, 0, maxNames+1)
-	for _, name := range all[:min(len(all), maxNames)] {
+// names are those of several people, with a comma between, and how many more
+// there are.
+func names(all []string, more int) templ.Component {
+	shown := make([]string, 0, len(all)+1)
+	for _, name := range all {
 		shown = append(shown, "<bdi>"+templ.EscapeString(name)+"</bdi>")
 	}
-	if more := len(all) - maxNames; more > 0 {
+	if more > 0 {
 		shown = append(shown, "+"+strconv.Itoa(more))
 	}
 	return templ.Raw(strings.Join(shown, ", "))
@@ -114,7 +112,7 @@ func PresenceFrame(v PresenceView) templ.Component {
 		if templ_7745c5c3_Err != nil {
 			return templ_7745c5c3_Err
 		}
-		templ_7745c5c3_Err = names(v.Typing).Render(ctx, templ_7745c5c3_Buffer)
+		templ_7745c5c3_Err = names(v.Typing, 0).Render(ctx, templ_7745c5c3_Buffer)
 		if templ_7745c5c3_Err != nil {
 			return templ_7745c5c3_Err
 		}

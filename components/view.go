@@ -149,6 +149,7 @@ func (v ChannelView) live() bool { return v.Newest && !v.Marking }
 // PresenceView is who is in a channel, by name.
 type PresenceView struct {
 	Here   []string
+	More   int      // who are here and not named
 	Typing []string // without the viewer
 	State  string   // names this presence
 }

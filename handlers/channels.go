@@ -209,6 +209,7 @@ func (h *Handlers) newest(ctx context.Context, view *components.ChannelView) err
 	if err != nil {
 		return err
 	}
+	view.Rows = make([]components.Row, 0, len(window.Rows))
 	for _, row := range window.Rows {
 		view.Rows = append(view.Rows, viewRow(row))
 	}

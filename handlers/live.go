@@ -18,6 +18,9 @@ const (
 	// end those that are silent for a minute.
 	beatEvery = 25 * time.Second
 
+	// beatSpread is how much earlier a WebSocket may be tried.
+	beatSpread = 10 * time.Second
+
 	// sendTimeout is how long one write may take. A reader that takes longer
 	// is given up.
 	sendTimeout = 4 * time.Second

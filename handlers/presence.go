@@ -25,7 +25,7 @@ func userOf(p *components.Page) hub.User {
 
 // presenceView is a presence as pages and frames show it.
 func presenceView(p hub.Presence) components.PresenceView {
-	v := components.PresenceView{State: p.State()}
+	v := components.PresenceView{More: p.More, State: p.State()}
 	for _, user := range p.Here {
 		v.Here = append(v.Here, user.Name)
 	}

@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"math/rand/v2"
 	"net"
 	"net/http"
 	"strings"
@@ -85,8 +86,9 @@ type socketTransport struct {
 	wire    *wire
 	reading sync.WaitGroup
 
-	silent  atomic.Int32 // ticks since something was sent
-	sending atomic.Int32 // ticks that a write has taken, from 1; 0 for none
+	patience int32        // ticks of silence after which it is tried
+	silent   atomic.Int32 // ticks since something was sent
+	sending  atomic.Int32 // ticks that a write has taken, from 1; 0 for none
 }
 
 // upgrade makes a WebSocket of a request. Where it fails it has answered.
@@ -99,7 +101,9 @@ func (h *Handlers) upgrade(w http.ResponseWriter, r *http.Request) (*socketTrans
 	if err != nil {
 		return nil, err
 	}
-	return &socketTransport{conn: conn, wire: own.wire}, nil
+	// All that were sent a message at once would be tried at once.
+	patience := int32((beatEvery - rand.N(beatSpread)).Seconds())
+	return &socketTransport{conn: conn, wire: own.wire, patience: patience}, nil
 }
 
 // read returns why the connection has ended. Somebody has to read, for the
@@ -134,10 +138,8 @@ func (t *socketTransport) stalls() bool {
 	return n > 0 && t.sending.CompareAndSwap(n, n+1) && n > int32(sendTimeout.Seconds())
 }
 
-// isSilent counts a tick, and reports whether nothing was sent for beatEvery.
-func (t *socketTransport) isSilent() bool {
-	return t.silent.Add(1) >= int32(beatEvery.Seconds())
-}
+// isSilent counts a tick, and reports whether nothing was sent for too long.
+func (t *socketTransport) isSilent() bool { return t.silent.Add(1) >= t.patience }
 
 // ping finds out whether anyone is there.
 func (t *socketTransport) ping() error {

@@ -101,14 +101,16 @@ type Hub struct {
 	window      Window
 	log         []Change // the latest changes, without a gap, up to window.Revision
 	subscribers map[*Subscriber]struct{}
-	people      map[int64]*person // those who are here, by their ids
-	stirred     bool              // not all may have been told who is here
+	people      map[int64]*person  // those who are here, by their ids
+	byName      []User             // the same, in order
+	typists     map[int64]struct{} // those of them who type
+	stirred     bool               // not all may have been told who is here
 }
 
 func newHub(channelID int64, source Source, flusher *flusher) *Hub {
 	return &Hub{
 		channelID: channelID, source: source, flusher: flusher, used: time.Now(),
-		subscribers: map[*Subscriber]struct{}{}, people: map[int64]*person{},
+		subscribers: map[*Subscriber]struct{}{}, people: map[int64]*person{}, typists: map[int64]struct{}{},
 	}
 }
 

@@ -29,11 +29,20 @@ type User struct {
 	Name string
 }
 
-// Presence is who is in a channel and who types there, each by name.
-type Presence struct{ Here, Typing []User }
+// MaxNamed is how many people a presence names. The others are counted: what
+// is told of a full house should not grow with it.
+const MaxNamed = 12
 
-// State names this presence in 16 hexadecimal digits at most: the same for the
-// same people, on every node.
+// Presence is who is in a channel and who types there, each by name, and
+// MaxNamed of them at most.
+type Presence struct {
+	Here   []User
+	More   int // who are here and not named
+	Typing []User
+}
+
+// State names this presence in 16 hexadecimal digits at most: the same for what
+// looks the same, on every node.
 func (p Presence) State() string {
 	var text []byte
 	for _, users := range [][]User{p.Here, p.Typing} {
@@ -45,18 +54,14 @@ func (p Presence) State() string {
 		}
 		text = append(text, 0)
 	}
+	text = strconv.AppendInt(text, int64(p.More), 10)
 	digest := fnv.New64a()
 	digest.Write(text)
 	return strconv.FormatUint(digest.Sum64(), 16)
 }
 
-// to is this presence as one user is told of it: they are here, and whether
-// they type they know.
+// to is this presence as one user is told of it: whether they type they know.
 func (p Presence) to(viewer User) Presence {
-	if !slices.ContainsFunc(p.Here, viewer.is) {
-		at, _ := slices.BinarySearchFunc(p.Here, viewer, byName)
-		p.Here = slices.Insert(slices.Clone(p.Here), at, viewer)
-	}
 	if slices.ContainsFunc(p.Typing, viewer.is) {
 		p.Typing = slices.DeleteFunc(slices.Clone(p.Typing), viewer.is)
 	}
@@ -78,11 +83,11 @@ type Visitor struct {
 // Presence returns who is in a channel, for the page of a viewer, who is about
 // to be here too. It reads nothing from the source.
 func (r *Registry) Presence(channelID int64, viewer User) Presence {
-	var p Presence
-	if h := r.find(channelID); h != nil {
-		p = h.presence()
+	h := r.find(channelID)
+	if h == nil {
+		return Presence{Here: []User{viewer}}
 	}
-	return p.to(viewer)
+	return h.presence(viewer)
 }
 
 // Typing says that a user types. It is forgotten after five seconds, unless
@@ -113,29 +118,30 @@ type person struct {
 	typing time.Time // till when they type; zero if they do not
 }
 
-// presence is who is here.
-func (h *Hub) presence() Presence {
+// presence is who is here, with a viewer who is or is about to be.
+func (h *Hub) presence(viewer User) Presence {
 	h.mu.Lock()
+	defer h.mu.Unlock()
 	p := h.everyone()
-	h.mu.Unlock()
-	return p.sort()
-}
-
-// everyone is who is here, in no order.
-func (h *Hub) everyone() Presence {
-	p := Presence{Here: make([]User, 0, len(h.people))}
-	for id, who := range h.people {
-		p.Here = append(p.Here, User{id, who.name})
-		if !who.typing.IsZero() {
-			p.Typing = append(p.Typing, User{id, who.name})
+	if _, here := h.people[viewer.ID]; !here {
+		at, _ := slices.BinarySearchFunc(p.Here, viewer, byName)
+		p.Here = slices.Insert(p.Here, at, viewer)
+		if len(p.Here) > MaxNamed {
+			p.Here, p.More = p.Here[:MaxNamed], p.More+1
 		}
 	}
-	return p
+	return p.to(viewer)
 }
 
-func (p Presence) sort() Presence {
-	slices.SortFunc(p.Here, byName)
+// everyone is who is here. The slices are the caller's.
+func (h *Hub) everyone() Presence {
+	named := h.byName[:min(len(h.byName), MaxNamed)]
+	p := Presence{Here: slices.Clone(named), More: len(h.byName) - len(named)}
+	for id := range h.typists {
+		p.Typing = append(p.Typing, User{id, h.people[id].name})
+	}
 	slices.SortFunc(p.Typing, byName)
+	p.Typing = p.Typing[:min(len(p.Typing), MaxNamed)]
 	return p
 }
 
@@ -143,10 +149,12 @@ func (p Presence) sort() Presence {
 func (h *Hub) enter(u User) {
 	who := h.people[u.ID]
 	if who == nil {
-		who = &person{}
+		who = &person{name: u.Name}
 		h.people[u.ID] = who
+		at, _ := slices.BinarySearchFunc(h.byName, u, byName)
+		h.byName = slices.Insert(h.byName, at, u)
 	}
-	who.name, who.leaves = u.Name, time.Time{}
+	who.leaves = time.Time{}
 	who.tabs++
 	h.stir()
 }
@@ -167,6 +175,7 @@ func (h *Hub) typing(userID int64) {
 		return
 	}
 	if who.typing.IsZero() {
+		h.typists[userID] = struct{}{}
 		h.stir()
 	}
 	who.typing = time.Now().Add(typingTime)
@@ -178,6 +187,7 @@ func (h *Hub) stopped(userID int64) {
 		return
 	}
 	who.typing = time.Time{}
+	delete(h.typists, userID)
 	h.stir()
 }
 
@@ -192,11 +202,15 @@ func (h *Hub) expire(now time.Time) (more bool) {
 	for id, who := range h.people {
 		switch {
 		case who.tabs == 0 && !now.Before(who.leaves):
+			at, _ := slices.BinarySearchFunc(h.byName, User{id, who.name}, byName)
+			h.byName = slices.Delete(h.byName, at, at+1)
 			delete(h.people, id)
+			delete(h.typists, id)
 			h.stirred = true
 			continue
 		case !who.typing.IsZero() && !now.Before(who.typing):
 			who.typing = time.Time{}
+			delete(h.typists, id)
 			h.stirred = true
 		}
 		more = more || who.tabs == 0 || !who.typing.IsZero()
@@ -231,7 +245,6 @@ func (h *Hub) flush() (again bool) {
 	h.mu.Unlock()
 
 	// Without the lock: nobody waits for the rendering.
-	everyone.sort()
 	common := everyone.State()
 	frames := map[string][]byte{}
 	for _, s := range subscribers {
@@ -259,9 +272,12 @@ func (h *Hub) flush() (again bool) {
 func (h *Hub) greet(v Visitor) *Subscriber {
 	s := NewSubscriber()
 	s.hub, s.user, s.told = h, v.User, v.Seen
-	p := h.presence().to(v.User)
+	if v.Seen == "" {
+		return s
+	}
+	p := h.presence(v.User)
 	switch state := p.State(); {
-	case v.Seen == "", state == v.Seen:
+	case state == v.Seen:
 	case time.Now().Before(h.flusher.settled):
 		s.patient = true
 	default:

@@ -435,6 +435,40 @@ func TestSeenBeforeRestart(t *testing.T) {
 	})
 }
 
+// TestCrowd names a dozen people and counts the others, whoever looks, and tells
+// nobody of what does not show.
+func TestCrowd(t *testing.T) {
+	inBuilding(t, func(t *testing.T, b *building) {
+		tabs := map[int64]*tab{}
+		user := func(i int64) User { return User{100 + i, fmt.Sprintf("Person %02d", i)} }
+		for i := range int64(MaxNamed + 3) {
+			tabs[i] = b.open(t, user(i))
+		}
+		time.Sleep(2 * flushTime)
+		p := b.Registry.Presence(1, user(0))
+		if len(p.Here) != MaxNamed || p.More != 3 || p.Here[0] != user(0) {
+			t.Errorf("15 are here: %+v", p)
+		}
+		if p := b.Registry.Presence(1, b.ada); len(p.Here) != MaxNamed || p.More != 4 || p.Here[0] != b.ada {
+			t.Errorf("with Ada about to be: %+v", p)
+		}
+		if p := b.Registry.Presence(1, User{1, "Zoe"}); len(p.Here) != MaxNamed || p.More != 4 || slices.Contains(p.Here, User{1, "Zoe"}) {
+			t.Errorf("with Zoe about to be: %+v", p)
+		}
+		tabs[5].close()
+		time.Sleep(graceTime + 2*flushTime)
+		if p := b.Registry.Presence(1, user(0)); len(p.Here) != MaxNamed || p.More != 2 || slices.Contains(p.Here, user(5)) || p.Here[MaxNamed-1] != user(MaxNamed) {
+			t.Errorf("one has gone: %+v", p)
+		}
+		for i := range int64(MaxNamed + 3) {
+			b.Typing(1, user(i))
+		}
+		if p := b.Registry.Presence(1, b.ada); len(p.Typing) != MaxNamed {
+			t.Errorf("%d are named as typing", len(p.Typing))
+		}
+	})
+}
+
 // TestMissedFirst gives a held answer the rows before the presence: the browser
 // asks for the presence again, but would show it without the rows.
 func TestMissedFirst(t *testing.T) {
