@@ -38,7 +38,7 @@ func TestSmallest(t *testing.T) {
 	for _, what := range []string{
 		"server CPU per delivered row, 3 viewers", "rows delivered, 3 viewers with presence and news",
 		"p99 from post to row at half load", "memory per live connection", "channel page, 100 rows", "channel page, compressed",
-		"durable posts, 2 posters", "one post alone, median", "page with 3000 messages", "start to first page", "binary",
+		"durable posts, 2 posters", "one post alone, median", "server CPU of a page with 3000 messages", "start to first page", "binary",
 	} {
 		if !strings.Contains(table.String(), "| "+what) {
 			t.Errorf("the table has no %q", what)
@@ -145,7 +145,7 @@ func watchStream(ctx context.Context, l *ledger, page bool, stream []byte, piece
 			stream = stream[n:]
 		}
 	}()
-	v := &viewer{conn: here, page: page, last: l.base, ledger: l, heard: &atomic.Int64{}, buffer: make([]byte, 64)}
+	v := &viewer{conn: here, page: page, last: l.base, ledger: l, heard: &atomic.Int64{}, nap: &atomic.Int64{}, buffer: make([]byte, 64)}
 	if err := v.watch(); err.Error() != "EOF" {
 		return err
 	}

@@ -304,13 +304,14 @@ func (p *poster) next() error {
 	return p.post(token)
 }
 
-// posters opens n connections that post, each as one of the users.
+// posters opens n connections that post, each as one of the users. They are to
+// be used at once: servers give up a connection that is silent.
 func posters(ctx context.Context, users []user, n int, path string, status int, l *ledger) ([]*poster, error) {
 	all := make([]*poster, 0, n)
 	for i := range n {
 		p, err := newPoster(ctx, users[i%len(users)], path, status, l)
 		if err != nil {
-			return nil, err
+			return all, err
 		}
 		all = append(all, p)
 	}

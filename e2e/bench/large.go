@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"fmt"
-	"net/http"
 	"time"
 )
 
@@ -104,9 +103,9 @@ type storeSide struct {
 	data    string
 	session string
 	ledger  *ledger
-	readers []*reader
-	posters []*poster
 }
+
+func (s *storeSide) user() user { return user{host: s.server.host, session: s.session} }
 
 // large compares a server with a large store to one with an empty store, but
 // for a page's messages; and to one with a store whose page looks the same,
@@ -153,50 +152,42 @@ func (b *bench) withSides(ctx context.Context, sides []*storeSide, do func() err
 	s := sides[0]
 	return b.withServer(ctx, s.data, func(server *process) (err error) {
 		s.server = server
-		u := user{host: server.host, session: s.session}
-		page, err := u.load(ctx, room)
+		page, err := s.user().load(ctx, room)
 		if err != nil {
 			return err
 		}
 		s.ledger = newLedger(page.revision, maxPosts)
 		if page.rows == 0 {
-			if err := seed(ctx, []user{u}, room, s.ledger); err != nil {
+			if err := seed(ctx, []user{s.user()}, room, s.ledger); err != nil {
 				return err
 			}
 		}
-		if s.readers, err = openReaders(ctx, u, room); err != nil {
-			return err
-		}
-		defer closeReaders(s.readers)
-		if s.posters, err = posters(ctx, []user{u}, b.config.posters[0], room, http.StatusSeeOther, s.ledger); err != nil {
-			return err
-		}
-		defer closeAll(s.posters)
 		return b.withSides(ctx, sides[1:], do)
 	})
 }
 
 func (b *bench) compareStores(ctx context.Context, most size, sides []*storeSide) error {
 	store := fmt.Sprintf("%d messages, %d channels, %d users", most.messages, most.channels, most.users)
+	crowd := b.config.posters[0]
 	for _, kind := range []struct {
 		what    string
 		measure func(*storeSide) (float64, error)
 	}{
-		{"page", func(s *storeSide) (float64, error) {
-			h, err := hammer(s.server, b.slice, len(s.readers), func(i int) error { return s.readers[i].read() })
-			return 1 / h.perSecond(), err
+		{"server CPU of a page", func(s *storeSide) (float64, error) {
+			h, err := b.hammerPage(ctx, s.server, s.user(), room)
+			return h.cpu.Seconds() / float64(h.count), err
+		}},
+		{fmt.Sprintf("server CPU of a post, %d posters", crowd), func(s *storeSide) (float64, error) {
+			h, err := b.hammerPosts(ctx, s.server, []user{s.user()}, crowd, s.ledger)
+			return h.cpu.Seconds() / float64(h.count), err
 		}},
 		{"one post alone", func(s *storeSide) (float64, error) {
-			h, err := hammer(s.server, b.slice, 1, func(i int) error { return s.posters[i].next() })
+			h, err := b.hammerPosts(ctx, s.server, []user{s.user()}, 1, s.ledger)
 			if err != nil {
 				return 0, err
 			}
 			middle, err := h.answers.quantile(0.5)
 			return middle.Seconds(), err
-		}},
-		{fmt.Sprintf("post, %d posters", len(sides[0].posters)), func(s *storeSide) (float64, error) {
-			h, err := hammer(s.server, b.slice, len(s.posters), func(i int) error { return s.posters[i].next() })
-			return 1 / h.perSecond(), err
 		}},
 	} {
 		empty := b.table.add(&row{what: kind.what + " with " + store, unit: duration, floor: "empty store", goal: ratioAtMost(1.15)})

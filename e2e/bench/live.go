@@ -15,6 +15,10 @@ import (
 // busy at a time, so that a slow answer delays no other post.
 const paced = 64
 
+// nap is how long viewers pause between reads where only the number of rows
+// counts. The generator would else be slower than some servers.
+const nap = 10 * time.Millisecond
+
 // crowd is the people in one channel of one server: viewers, and connections
 // that post.
 type crowd struct {
@@ -23,37 +27,33 @@ type crowd struct {
 	data    string // the server's data folder, "" for a floor
 	ledger  *ledger
 	viewers *audience
-	posters []*poster
+	users   []user // who post
+	status  int    // of an accepted post
 }
 
 // crowdOf fills the channel of a new server. As pages, its viewers are told of
 // presence and news too.
 func (b *bench) crowdOf(ctx context.Context, viewers int, pages bool) (c *crowd, err error) {
-	c = &crowd{name: "hubbub", data: b.folder()}
+	c = &crowd{name: "hubbub", data: b.folder(), status: http.StatusSeeOther}
 	if c.server, err = b.hubbub(ctx, c.data); err != nil {
 		return nil, err
 	}
 	defer c.closeOn(&err)
-	users, err := people(ctx, c.server.host, viewers)
-	if err != nil {
+	if c.users, err = people(ctx, c.server.host, viewers); err != nil {
 		return c, err
 	}
-	live, base, err := addresses(ctx, users, pages)
+	live, base, err := addresses(ctx, c.users, pages)
 	if err != nil {
 		return c, err
 	}
 	c.ledger = newLedger(base, maxPosts)
-	if c.viewers, err = gather(ctx, users, live, room, c.ledger); err != nil {
+	if c.viewers, err = gather(ctx, c.users, live, room, c.ledger); err != nil {
 		return c, err
 	}
 	if pages {
 		pause(ctx, b.settle-time.Since(c.server.started))
 	}
-	if err := c.viewers.quiet(ctx, b.still); err != nil {
-		return c, err
-	}
-	c.posters, err = posters(ctx, users, max(b.senders, paced), room, http.StatusSeeOther, c.ledger)
-	return c, err
+	return c, c.viewers.quiet(ctx, b.still)
 }
 
 // addresses returns where the users' pages want their live connections, none
@@ -73,19 +73,15 @@ func addresses(ctx context.Context, users []user, pages bool) (live []string, re
 
 // limitCrowd is as large a crowd at the limit.
 func (b *bench) limitCrowd(ctx context.Context, viewers int) (c *crowd, err error) {
-	c = &crowd{name: "limit", ledger: newLedger(0, maxPosts)}
+	c = &crowd{name: "limit", ledger: newLedger(0, maxPosts), users: make([]user, viewers), status: http.StatusNoContent}
 	if c.server, err = b.floor(ctx, "floor-limit"); err != nil {
 		return nil, err
 	}
 	defer c.closeOn(&err)
-	users := make([]user, viewers)
-	for i := range users {
-		users[i] = user{host: c.server.host}
+	for i := range c.users {
+		c.users[i] = user{host: c.server.host}
 	}
-	if c.viewers, err = gather(ctx, users, nil, room, c.ledger); err != nil {
-		return c, err
-	}
-	c.posters, err = posters(ctx, users, max(b.senders, paced), room, http.StatusNoContent, c.ledger)
+	c.viewers, err = gather(ctx, c.users, nil, room, c.ledger)
 	return c, err
 }
 
@@ -98,9 +94,6 @@ func (c *crowd) closeOn(err *error) {
 
 // end lets everybody go and stops the server.
 func (c *crowd) end() error {
-	for _, p := range c.posters {
-		p.close()
-	}
 	if c.viewers != nil {
 		c.viewers.close()
 	}
@@ -120,13 +113,18 @@ func (c *crowd) close(ctx context.Context) error {
 
 // flood has n connections post as fast as they are answered, till every viewer
 // has all.
-func (c *crowd) flood(d time.Duration, n int) (hammered, error) {
+func (c *crowd) flood(ctx context.Context, d time.Duration, n int) (hammered, error) {
+	posters, err := posters(ctx, c.users, n, room, c.status, c.ledger)
+	defer closeAll(posters)
+	if err != nil {
+		return hammered{}, c.because(err)
+	}
 	before, err := c.server.cpu()
 	if err != nil {
 		return hammered{}, err
 	}
 	began := time.Now()
-	h, err := hammer(c.server, d, n, func(i int) error { return c.posters[i].next() })
+	h, err := hammer(c.server, d, n, func(i int) error { return posters[i].next() })
 	if err != nil {
 		return h, c.because(err)
 	}
@@ -139,12 +137,24 @@ func (c *crowd) flood(d time.Duration, n int) (hammered, error) {
 	return h, err
 }
 
+// saturate floods a crowd whose viewers are no hindrance.
+func (c *crowd) saturate(ctx context.Context, d time.Duration, n int) (hammered, error) {
+	c.viewers.nap.Store(int64(nap))
+	defer c.viewers.nap.Store(0)
+	return c.flood(ctx, d, n)
+}
+
 // because adds to an error whose it is.
 func (c *crowd) because(err error) error { return fmt.Errorf("%s: %w", c.name, err) }
 
 // pace posts at a rate, whether or not answers have come, and returns the
 // times from post to row of every viewer.
 func (c *crowd) pace(ctx context.Context, d time.Duration, rate float64) (*histogram, error) {
+	posters, err := posters(ctx, c.users, paced, room, c.status, c.ledger)
+	defer closeAll(posters)
+	if err != nil {
+		return nil, c.because(err)
+	}
 	delays := &histogram{}
 	c.ledger.delays.Store(delays)
 	defer c.ledger.delays.Store(nil)
@@ -154,7 +164,7 @@ func (c *crowd) pace(ctx context.Context, d time.Duration, rate float64) (*histo
 	}
 	due := make(chan int, maxPosts)
 	var group errgroup.Group
-	for _, p := range c.posters {
+	for _, p := range posters {
 		group.Go(func() error {
 			for token := range due {
 				if err := p.post(token); err != nil {
@@ -227,12 +237,12 @@ func (b *bench) twoCrowds(ctx context.Context, viewers int, pages bool, do func(
 	return errors.Join(hubbub.close(ctx), limit.close(ctx))
 }
 
-// floods has both crowds flooded in turns, after a round that does not count.
-func (b *bench) floods(ctx context.Context, hubbub, limit *crowd, note func(hubbub, limit hammered)) error {
+// inBoth measures both crowds in turns.
+func (b *bench) inBoth(ctx context.Context, hubbub, limit *crowd, measure func(c *crowd, ctx context.Context, d time.Duration, n int) (hammered, error), note func(hubbub, limit hammered)) error {
 	return b.inTurns(ctx, func(round int) error {
 		var results [2]hammered
 		for turn, c := range order(round, hubbub, limit) {
-			h, err := c.flood(b.slice, b.senders)
+			h, err := measure(c, ctx, b.slice, b.senders)
 			if err != nil {
 				return err
 			}
@@ -279,7 +289,7 @@ func (b *bench) cost(ctx context.Context) error {
 			r.goal = ratioAtMost(0.45)
 		}
 		perRow := func(h hammered) float64 { return h.cpu.Seconds() / float64(h.count*viewers) }
-		return b.floods(ctx, hubbub, limit, func(h, l hammered) {
+		return b.inBoth(ctx, hubbub, limit, (*crowd).flood, func(h, l hammered) {
 			r.round(perRow(h), perRow(l))
 			b.say("%s: %s, limit %s", r.what, duration(perRow(h)), duration(perRow(l)))
 		})
@@ -293,7 +303,7 @@ func (b *bench) rate(ctx context.Context) error {
 	}
 	return b.crowds(ctx, func(viewers int, label string, hubbub, limit *crowd) error {
 		pair := b.addRates("rows delivered, "+label, "limit", ratioAtLeast(1.3))
-		return b.floods(ctx, hubbub, limit, func(h, l hammered) { pair.round(b, h, l, float64(viewers)) })
+		return b.inBoth(ctx, hubbub, limit, (*crowd).saturate, func(h, l hammered) { pair.round(b, h, l, float64(viewers)) })
 	})
 }
 
@@ -308,7 +318,7 @@ func (b *bench) latency(ctx context.Context) error {
 		for _, c := range []*crowd{hubbub, limit} {
 			var most []float64
 			for range 3 {
-				h, err := c.flood(b.slice/2, b.senders)
+				h, err := c.saturate(ctx, b.slice/2, b.senders)
 				if err != nil {
 					return err
 				}

@@ -162,7 +162,7 @@ func (b *bench) parse(args []string, stderr io.Writer) error {
 	flags.DurationVar(&b.slice, "slice", 2*time.Second, "time of one measurement in a round")
 	flags.IntVar(&b.senders, "senders", 4, "clients that post while others view")
 	flags.IntVar(&b.idle, "idle", 10000, "idle live connections")
-	flags.DurationVar(&b.idleFor, "idle-for", 30*time.Second, "time that they are watched")
+	flags.DurationVar(&b.idleFor, "idle-for", 150*time.Second, "time that they are watched: a Go server collects garbage after two minutes")
 	flags.DurationVar(&b.settle, "settle", 6*time.Second, "time that a new server gets before it tells of presence")
 	flags.DurationVar(&b.still, "still", 500*time.Millisecond, "time without change that counts as quiet")
 	flags.IntVar(&b.messages, "messages", 1000000, "messages in the large store")

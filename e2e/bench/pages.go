@@ -158,23 +158,22 @@ func (b *bench) page(ctx context.Context) error {
 
 // pages compares the server's page with the bare server's.
 func (b *bench) pages(ctx context.Context, r rates, server, bare *process, u user, barePath string, fields ...string) error {
-	ours, err := openReaders(ctx, u, room, fields...)
-	defer closeReaders(ours)
-	if err != nil {
-		return err
-	}
-	theirs, err := openReaders(ctx, user{host: bare.host}, barePath, fields...)
-	defer closeReaders(theirs)
-	if err != nil {
-		return err
-	}
-	type side struct {
-		server  *process
-		readers []*reader
-	}
-	return compare(ctx, b, r, side{server, ours}, side{bare, theirs}, func(s side) (hammered, error) {
-		return hammer(s.server, b.slice, len(s.readers), func(i int) error { return s.readers[i].read() })
+	return compare(ctx, b, r, func(floor bool) (hammered, error) {
+		if floor {
+			return b.hammerPage(ctx, bare, user{host: bare.host}, barePath, fields...)
+		}
+		return b.hammerPage(ctx, server, u, room, fields...)
 	})
+}
+
+// hammerPage has several clients get a page.
+func (b *bench) hammerPage(ctx context.Context, server *process, u user, path string, fields ...string) (hammered, error) {
+	all, err := openReaders(ctx, u, path, fields...)
+	defer closeReaders(all)
+	if err != nil {
+		return hammered{}, err
+	}
+	return hammer(server, b.slice, len(all), func(i int) error { return all[i].read() })
 }
 
 // posts is how many posts a server takes in a second, each of them on the disk.
@@ -206,31 +205,31 @@ func (b *bench) posts(ctx context.Context) error {
 }
 
 func (b *bench) postsOf(ctx context.Context, r rates, server, bare *process, users []user, n int, l *ledger) error {
-	ours, err := posters(ctx, users, n, room, http.StatusSeeOther, l)
-	defer closeAll(ours)
-	if err != nil {
-		return err
-	}
-	theirs, err := posters(ctx, []user{{host: bare.host, session: users[0].session}}, n, room, http.StatusSeeOther, newLedger(0, maxPosts))
-	defer closeAll(theirs)
-	if err != nil {
-		return err
-	}
-	type side struct {
-		server  *process
-		posters []*poster
-	}
-	return compare(ctx, b, r, side{server, ours}, side{bare, theirs}, func(s side) (hammered, error) {
-		return hammer(s.server, b.slice, n, func(i int) error { return s.posters[i].next() })
+	nobody, nothing := []user{{host: bare.host, session: users[0].session}}, newLedger(0, maxPosts)
+	return compare(ctx, b, r, func(floor bool) (hammered, error) {
+		if floor {
+			return b.hammerPosts(ctx, bare, nobody, n, nothing)
+		}
+		return b.hammerPosts(ctx, server, users, n, l)
 	})
 }
 
-// compare measures answers a second of two servers in turns.
-func compare[S any](ctx context.Context, b *bench, r rates, ours, theirs S, measure func(S) (hammered, error)) error {
+// hammerPosts has n clients post.
+func (b *bench) hammerPosts(ctx context.Context, server *process, users []user, n int, l *ledger) (hammered, error) {
+	all, err := posters(ctx, users, n, room, http.StatusSeeOther, l)
+	defer closeAll(all)
+	if err != nil {
+		return hammered{}, err
+	}
+	return hammer(server, b.slice, n, func(i int) error { return all[i].next() })
+}
+
+// compare measures a server and its floor in turns.
+func compare(ctx context.Context, b *bench, r rates, measure func(floor bool) (hammered, error)) error {
 	return b.inTurns(ctx, func(round int) error {
 		var results [2]hammered
-		for turn, s := range order(round, ours, theirs) {
-			h, err := measure(s)
+		for turn, floor := range order(round, false, true) {
+			h, err := measure(floor)
 			if err != nil {
 				return err
 			}
@@ -285,16 +284,14 @@ func (b *bench) post(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		posters, err := posters(ctx, users, 1, room, http.StatusSeeOther, l)
-		defer closeAll(posters)
-		if err != nil {
-			return err
+		measure := []func() (hammered, error){
+			func() (hammered, error) { return b.hammerPosts(ctx, server, users, 1, l) },
+			func() (hammered, error) { return hammer(server, b.slice, 1, insert) },
 		}
-		asks := []func(int) error{func(int) error { return posters[0].next() }, insert}
 		return b.inTurns(ctx, func(round int) error {
 			var medians [2]time.Duration
 			for _, at := range order(round, 0, 1) {
-				h, err := hammer(server, b.slice, 1, asks[at])
+				h, err := measure[at]()
 				if err != nil {
 					return err
 				}

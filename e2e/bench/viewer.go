@@ -34,6 +34,7 @@ type viewer struct {
 	last   int64 // the revision of the row shown last
 	ledger *ledger
 	heard  *atomic.Int64 // frames of all viewers
+	nap    *atomic.Int64 // see audience
 
 	buffer    []byte
 	held      int    // bytes in the buffer
@@ -66,7 +67,7 @@ func join(ctx context.Context, u user, live string, v *viewer) error {
 	return nil
 }
 
-// watch reads until the connection ends.
+// watch reads until the connection ends, and says why it did.
 func (v *viewer) watch() error {
 	for {
 		if err := v.frames(v.ledger.now()); err != nil {
@@ -80,6 +81,9 @@ func (v *viewer) watch() error {
 			return err
 		}
 		v.held += n
+		if nap := v.nap.Load(); nap > 0 {
+			time.Sleep(time.Duration(nap))
+		}
 	}
 }
 
@@ -217,6 +221,7 @@ type audience struct {
 	viewers  []*viewer
 	ledger   *ledger
 	heard    atomic.Int64
+	nap      atomic.Int64 // nanoseconds that each pauses after it has read, so that it reads more at once and costs less
 	closing  atomic.Bool
 	watching sync.WaitGroup
 }
@@ -231,13 +236,13 @@ func gather(ctx context.Context, users []user, pages []string, path string, l *l
 			// As the script of a page that somebody looks at asks.
 			live = pages[i] + "&tab=t" + strconv.Itoa(i) + "&reading=1"
 		}
-		v := &viewer{page: pages != nil, last: l.base, ledger: l, heard: &a.heard}
+		v := &viewer{page: pages != nil, last: l.base, ledger: l, heard: &a.heard, nap: &a.nap}
 		if err := join(ctx, users[i], live, v); err != nil {
 			return err
 		}
 		a.viewers[i] = v
 		a.watching.Go(func() {
-			if err := v.watch(); err != nil && !a.closing.Load() {
+			if err := v.watch(); !a.closing.Load() {
 				l.fail(fmt.Errorf("viewer %d: %w", i, err))
 			}
 		})
