@@ -323,6 +323,7 @@ type hammered struct {
 	count   int
 	took    time.Duration
 	cpu     time.Duration // of the server
+	frames  int64         // that came to viewers, without the beats
 	answers *histogram    // how long each took
 }
 

@@ -119,6 +119,7 @@ func (c *crowd) flood(ctx context.Context, d time.Duration, n int) (hammered, er
 	if err != nil {
 		return hammered{}, c.because(err)
 	}
+	frames := c.viewers.heard.Load()
 	before, err := c.server.cpu()
 	if err != nil {
 		return hammered{}, err
@@ -131,7 +132,7 @@ func (c *crowd) flood(ctx context.Context, d time.Duration, n int) (hammered, er
 	if err := c.ledger.drain(len(c.viewers.viewers)); err != nil {
 		return h, c.because(err)
 	}
-	h.took = time.Since(began)
+	h.took, h.frames = time.Since(began), c.viewers.heard.Load()-frames
 	after, err := c.server.cpu()
 	h.cpu = after - before
 	return h, err
@@ -289,8 +290,11 @@ func (b *bench) cost(ctx context.Context) error {
 			r.goal = ratioAtMost(0.45)
 		}
 		perRow := func(h hammered) float64 { return h.cpu.Seconds() / float64(h.count*viewers) }
+		var together []float64 // rows in a frame
+		defer func() { r.note("%.1f rows in a frame", median(together)) }()
 		return b.inBoth(ctx, hubbub, limit, (*crowd).flood, func(h, l hammered) {
 			r.round(perRow(h), perRow(l))
+			together = append(together, float64(h.count*viewers)/float64(h.frames))
 			b.say("%s: %s, limit %s", r.what, duration(perRow(h)), duration(perRow(l)))
 		})
 	})
@@ -303,7 +307,12 @@ func (b *bench) rate(ctx context.Context) error {
 	}
 	return b.crowds(ctx, func(viewers int, label string, hubbub, limit *crowd) error {
 		pair := b.addRates("rows delivered, "+label, "limit", ratioAtLeast(1.3))
-		return b.inBoth(ctx, hubbub, limit, (*crowd).saturate, func(h, l hammered) { pair.round(b, h, l, float64(viewers)) })
+		var together []float64
+		defer func() { pair.wall.note("%.1f rows in a frame", median(together)) }()
+		return b.inBoth(ctx, hubbub, limit, (*crowd).saturate, func(h, l hammered) {
+			pair.round(b, h, l, float64(viewers))
+			together = append(together, float64(h.count*viewers)/float64(h.frames))
+		})
 	})
 }
 

@@ -33,7 +33,7 @@ type viewer struct {
 	page   bool  // as a page, it is told of presence and news too
 	last   int64 // the revision of the row shown last
 	ledger *ledger
-	heard  *atomic.Int64 // frames of all viewers
+	heard  *atomic.Int64 // messages to all viewers, without the beats
 	nap    *atomic.Int64 // see audience
 
 	buffer    []byte
@@ -134,7 +134,6 @@ func (v *viewer) frame(data []byte, now time.Duration) (int, error) {
 		return 0, nil
 	}
 	payload := data[head : head+length]
-	v.heard.Add(1)
 	var err error
 	switch {
 	case opcode == 1 && final && !v.fragment:
@@ -159,6 +158,9 @@ func (v *viewer) frame(data []byte, now time.Duration) (int, error) {
 // message takes the HTML of one message: rows, and for a page what it says of
 // presence and news.
 func (v *viewer) message(html []byte, now time.Duration) error {
+	if html = bytes.TrimLeft(html, " \n"); len(html) > 0 {
+		v.heard.Add(1)
+	}
 	for {
 		html = bytes.TrimLeft(html, " \n")
 		switch {
@@ -255,7 +257,7 @@ func gather(ctx context.Context, users []user, pages []string, path string, l *l
 	return a, nil
 }
 
-// quiet waits until nothing has come for a time.
+// quiet waits until nothing but beats has come for a time.
 func (a *audience) quiet(ctx context.Context, still time.Duration) error {
 	for limit := time.Now().Add(answerLimit); time.Now().Before(limit); {
 		before := a.heard.Load()
