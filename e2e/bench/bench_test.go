@@ -145,7 +145,7 @@ func watchStream(ctx context.Context, l *ledger, page bool, stream []byte, piece
 			stream = stream[n:]
 		}
 	}()
-	v := &viewer{conn: here, page: page, last: l.base, ledger: l, heard: &atomic.Int64{}, nap: &atomic.Int64{}, buffer: make([]byte, 64)}
+	v := &viewer{conn: here, page: page, last: l.base, ledger: l, heard: &atomic.Int64{}, buffer: make([]byte, 64)}
 	if err := v.watch(); err.Error() != "EOF" {
 		return err
 	}

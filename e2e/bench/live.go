@@ -15,10 +15,6 @@ import (
 // busy at a time, so that a slow answer delays no other post.
 const paced = 64
 
-// nap is how long viewers pause between reads where only the number of rows
-// counts. The generator would else be slower than some servers.
-const nap = 10 * time.Millisecond
-
 // crowd is the people in one channel of one server: viewers, and connections
 // that post.
 type crowd struct {
@@ -138,13 +134,6 @@ func (c *crowd) flood(ctx context.Context, d time.Duration, n int) (hammered, er
 	return h, err
 }
 
-// saturate floods a crowd whose viewers are no hindrance.
-func (c *crowd) saturate(ctx context.Context, d time.Duration, n int) (hammered, error) {
-	c.viewers.nap.Store(int64(nap))
-	defer c.viewers.nap.Store(0)
-	return c.flood(ctx, d, n)
-}
-
 // because adds to an error whose it is.
 func (c *crowd) because(err error) error { return fmt.Errorf("%s: %w", c.name, err) }
 
@@ -238,12 +227,12 @@ func (b *bench) twoCrowds(ctx context.Context, viewers int, pages bool, do func(
 	return errors.Join(hubbub.close(ctx), limit.close(ctx))
 }
 
-// inBoth measures both crowds in turns.
-func (b *bench) inBoth(ctx context.Context, hubbub, limit *crowd, measure func(c *crowd, ctx context.Context, d time.Duration, n int) (hammered, error), note func(hubbub, limit hammered)) error {
+// floods has both crowds flooded in turns.
+func (b *bench) floods(ctx context.Context, hubbub, limit *crowd, note func(hubbub, limit hammered)) error {
 	return b.inTurns(ctx, func(round int) error {
 		var results [2]hammered
 		for turn, c := range order(round, hubbub, limit) {
-			h, err := measure(c, ctx, b.slice, b.senders)
+			h, err := c.flood(ctx, b.slice, b.senders)
 			if err != nil {
 				return err
 			}
@@ -292,7 +281,7 @@ func (b *bench) cost(ctx context.Context) error {
 		perRow := func(h hammered) float64 { return h.cpu.Seconds() / float64(h.count*viewers) }
 		var together []float64 // rows in a frame
 		defer func() { r.note("%.1f rows in a frame", median(together)) }()
-		return b.inBoth(ctx, hubbub, limit, (*crowd).flood, func(h, l hammered) {
+		return b.floods(ctx, hubbub, limit, func(h, l hammered) {
 			r.round(perRow(h), perRow(l))
 			together = append(together, float64(h.count*viewers)/float64(h.frames))
 			b.say("%s: %s, limit %s", r.what, duration(perRow(h)), duration(perRow(l)))
@@ -308,8 +297,11 @@ func (b *bench) rate(ctx context.Context) error {
 	return b.crowds(ctx, func(viewers int, label string, hubbub, limit *crowd) error {
 		pair := b.addRates("rows delivered, "+label, "limit", ratioAtLeast(1.3))
 		var together []float64
-		defer func() { pair.wall.note("%.1f rows in a frame", median(together)) }()
-		return b.inBoth(ctx, hubbub, limit, (*crowd).saturate, func(h, l hammered) {
+		defer func() {
+			pair.note()
+			pair.wall.note("%.1f rows in a frame", median(together))
+		}()
+		return b.floods(ctx, hubbub, limit, func(h, l hammered) {
 			pair.round(b, h, l, float64(viewers))
 			together = append(together, float64(h.count*viewers)/float64(h.frames))
 		})
@@ -327,7 +319,7 @@ func (b *bench) latency(ctx context.Context) error {
 		for _, c := range []*crowd{hubbub, limit} {
 			var most []float64
 			for range 3 {
-				h, err := c.saturate(ctx, b.slice/2, b.senders)
+				h, err := c.flood(ctx, b.slice/2, b.senders)
 				if err != nil {
 					return err
 				}

@@ -11,8 +11,9 @@
 // What counts is the ratio within a round: a machine that is shared, or whose
 // cores are not alike, slows both. Where a cost is measured, server and
 // generator share one core; where a throughput or a delay is, each has its own.
-// Every process has GOMAXPROCS=1. The CPU time of a server is its process's, so
-// what the generator does is not in it, but for the caches that they share.
+// Every process has GOMAXPROCS=1. The CPU time of a server is its process's and
+// what the kernel takes on its core to deliver packets, so what the generator
+// does is not in it, but for the caches that they share.
 //
 // Every answer is checked: each viewer gets each row once and in order, and
 // nothing else; each page holds its 100 rows; each accepted post is in the
@@ -75,6 +76,7 @@ type bench struct {
 	progress  io.Writer
 	server    int // the core of servers, negative where nothing can be pinned
 	generator int // the core of this process where each has its own
+	network   int // the kernel's process for the packets of the servers' core
 	folders   int // how many stores there have been
 	table     table
 }
@@ -127,6 +129,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(1))
 	defer debug.SetGCPercent(debug.SetGCPercent(400))
 	b.server, b.generator = pickCores()
+	b.network = networkThread(b.server)
 
 	began, load := time.Now(), loadAverage()
 	var errs []error

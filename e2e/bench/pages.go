@@ -157,7 +157,7 @@ func (b *bench) page(ctx context.Context) error {
 }
 
 // pages compares the server's page with the bare server's.
-func (b *bench) pages(ctx context.Context, r rates, server, bare *process, u user, barePath string, fields ...string) error {
+func (b *bench) pages(ctx context.Context, r *rates, server, bare *process, u user, barePath string, fields ...string) error {
 	return compare(ctx, b, r, func(floor bool) (hammered, error) {
 		if floor {
 			return b.hammerPage(ctx, bare, user{host: bare.host}, barePath, fields...)
@@ -204,7 +204,7 @@ func (b *bench) posts(ctx context.Context) error {
 	return l.checkStore(ctx, data)
 }
 
-func (b *bench) postsOf(ctx context.Context, r rates, server, bare *process, users []user, n int, l *ledger) error {
+func (b *bench) postsOf(ctx context.Context, r *rates, server, bare *process, users []user, n int, l *ledger) error {
 	nobody, nothing := []user{{host: bare.host, session: users[0].session}}, newLedger(0, maxPosts)
 	return compare(ctx, b, r, func(floor bool) (hammered, error) {
 		if floor {
@@ -225,7 +225,8 @@ func (b *bench) hammerPosts(ctx context.Context, server *process, users []user, 
 }
 
 // compare measures a server and its floor in turns.
-func compare(ctx context.Context, b *bench, r rates, measure func(floor bool) (hammered, error)) error {
+func compare(ctx context.Context, b *bench, r *rates, measure func(floor bool) (hammered, error)) error {
+	defer r.note()
 	return b.inTurns(ctx, func(round int) error {
 		var results [2]hammered
 		for turn, floor := range order(round, false, true) {
@@ -245,22 +246,32 @@ func compare(ctx context.Context, b *bench, r rates, measure func(floor bool) (h
 // rates are two figures of one measurement: how much a server did in a second,
 // and in a second of CPU time. They are the same for one that has its core for
 // itself and is never idle. Where others work on the machine too, or the
-// generator is the slower one, only the latter says what the server costs.
-type rates struct{ wall, cpu *row }
+// generator is the slower one, the servers are not busy, and only the latter
+// says what each could do.
+type rates struct {
+	wall, cpu       *row
+	busy, floorBusy []float64
+}
 
-func (b *bench) addRates(what, floor string, g goal) rates {
-	return rates{
-		b.table.add(&row{what: what, unit: perSecond, floor: floor, goal: g}),
-		b.table.add(&row{what: "the same for a second of server CPU", unit: perSecond, floor: floor, goal: g}),
+func (b *bench) addRates(what, floor string, g goal) *rates {
+	return &rates{
+		wall: b.table.add(&row{what: what, unit: perSecond, floor: floor, goal: g}),
+		cpu:  b.table.add(&row{what: "the same for a second of server CPU", unit: perSecond, floor: floor, goal: g}),
 	}
 }
 
 // round adds what one round has measured. Each answer counts as so many.
-func (r rates) round(b *bench, server, floor hammered, each float64) {
+func (r *rates) round(b *bench, server, floor hammered, each float64) {
 	r.wall.round(each*server.perSecond(), each*floor.perSecond())
 	r.cpu.round(each*float64(server.count)/server.cpu.Seconds(), each*float64(floor.count)/floor.cpu.Seconds())
+	r.busy, r.floorBusy = append(r.busy, server.busy()), append(r.floorBusy, floor.busy())
 	b.say("%s: %.2f x %s, busy %.0f %% and %.0f %%; for a second of CPU %.2f x", r.wall.what,
 		last(r.wall.ratios()), r.wall.floor, 100*server.busy(), 100*floor.busy(), last(r.cpu.ratios()))
+}
+
+// note says how far the servers were busy.
+func (r *rates) note() {
+	r.wall.note("server busy %.0f %%, %s %.0f %%", 100*median(r.busy), r.wall.floor, 100*median(r.floorBusy))
 }
 
 func last(values []float64) float64 { return values[len(values)-1] }

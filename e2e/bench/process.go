@@ -22,6 +22,7 @@ type process struct {
 	started time.Time
 	command *exec.Cmd
 	log     string // file of what it writes to standard error
+	network int    // see networkThread
 }
 
 // hubbub starts the server on a data folder.
@@ -45,7 +46,7 @@ func (b *bench) launch(ctx context.Context, log, file string, args ...string) (*
 		return nil, err
 	}
 	defer stderr.Close()
-	p := &process{command: exec.CommandContext(ctx, file, args...), log: log, started: time.Now()}
+	p := &process{command: exec.CommandContext(ctx, file, args...), log: log, network: b.network, started: time.Now()}
 	p.command.Cancel = func() error { return p.command.Process.Signal(syscall.SIGTERM) }
 	p.command.WaitDelay = stopLimit
 	p.command.Stderr = stderr
@@ -83,8 +84,16 @@ func (p *process) stop() error {
 	return nil
 }
 
-// cpu is the CPU time that the server has used.
-func (p *process) cpu() (time.Duration, error) { return cpuTime(p.command.Process.Pid) }
+// cpu is the CPU time that the server has used, and the kernel for delivering
+// what it wrote, since some moment.
+func (p *process) cpu() (time.Duration, error) {
+	used, err := cpuTime(p.command.Process.Pid)
+	if err != nil || p.network == 0 {
+		return used, err
+	}
+	delivering, err := cpuTime(p.network)
+	return used + delivering, err
+}
 
 // memory is the server's resident memory in bytes.
 func (p *process) memory() (float64, error) { return residentMemory(p.command.Process.Pid) }

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 	"runtime"
 	"strconv"
 	"strings"
@@ -87,6 +88,26 @@ func cpuTime(pid int) (time.Duration, error) {
 		return 0, fmt.Errorf("CPU time of process %d: %w", pid, err)
 	}
 	return time.Duration(t.Nano()), nil
+}
+
+// networkThread is the process, 0 for none, in which the kernel takes in a
+// core's packets when there are many. What a server writes to a socket of this
+// machine is then delivered there, and no longer in the write.
+func networkThread(core int) int {
+	names, err := filepath.Glob("/proc/[0-9]*/comm")
+	if err != nil {
+		return 0
+	}
+	for _, name := range names {
+		comm, err := os.ReadFile(name)
+		if err != nil || strings.TrimSpace(string(comm)) != "ksoftirqd/"+strconv.Itoa(core) {
+			continue // or it has ended meanwhile
+		}
+		if pid, err := strconv.Atoi(filepath.Base(filepath.Dir(name))); err == nil {
+			return pid
+		}
+	}
+	return 0
 }
 
 // residentMemory is the memory of a process that is not swapped out or given

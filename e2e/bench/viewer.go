@@ -34,7 +34,6 @@ type viewer struct {
 	last   int64 // the revision of the row shown last
 	ledger *ledger
 	heard  *atomic.Int64 // messages to all viewers, without the beats
-	nap    *atomic.Int64 // see audience
 
 	buffer    []byte
 	held      int    // bytes in the buffer
@@ -81,9 +80,6 @@ func (v *viewer) watch() error {
 			return err
 		}
 		v.held += n
-		if nap := v.nap.Load(); nap > 0 {
-			time.Sleep(time.Duration(nap))
-		}
 	}
 }
 
@@ -223,7 +219,6 @@ type audience struct {
 	viewers  []*viewer
 	ledger   *ledger
 	heard    atomic.Int64
-	nap      atomic.Int64 // nanoseconds that each pauses after it has read, so that it reads more at once and costs less
 	closing  atomic.Bool
 	watching sync.WaitGroup
 }
@@ -238,7 +233,7 @@ func gather(ctx context.Context, users []user, pages []string, path string, l *l
 			// As the script of a page that somebody looks at asks.
 			live = pages[i] + "&tab=t" + strconv.Itoa(i) + "&reading=1"
 		}
-		v := &viewer{page: pages != nil, last: l.base, ledger: l, heard: &a.heard, nap: &a.nap}
+		v := &viewer{page: pages != nil, last: l.base, ledger: l, heard: &a.heard}
 		if err := join(ctx, users[i], live, v); err != nil {
 			return err
 		}
