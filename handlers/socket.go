@@ -25,6 +25,10 @@ const (
 	closeNoChannel websocket.StatusCode = 4404
 )
 
+// pongTimeout is how long a browser may take to answer a ping: phones sleep,
+// and a busy machine answers late.
+const pongTimeout = 15 * time.Second
+
 // closeTimeout is how long a browser may take to answer that the connection is
 // closed.
 const closeTimeout = time.Second
@@ -143,7 +147,7 @@ func (t *socketTransport) isSilent() bool { return t.silent.Add(1) >= t.patience
 
 // ping finds out whether anyone is there.
 func (t *socketTransport) ping() error {
-	ctx, cancel := context.WithTimeout(context.Background(), sendTimeout)
+	ctx, cancel := context.WithTimeout(context.Background(), pongTimeout)
 	defer cancel()
 	return t.conn.Ping(ctx)
 }
