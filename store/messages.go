@@ -57,40 +57,46 @@ func scanMessages(rows *sql.Rows) ([]Message, error) {
 // channel before adds nothing and returns the message that it named, as it is
 // now; "" is no key.
 func (s *Store) Post(ctx context.Context, channel Channel, author User, body, key string, now time.Time) (Message, error) {
-	m := Message{
-		ChannelID: channel.ID, Channel: channel.Name,
-		AuthorID: author.ID, AuthorName: author.Name,
-		PostedAt: now.UTC().Truncate(time.Microsecond), Body: body,
-	}
+	var posted Message
 	err := s.write(ctx, func(ctx context.Context, t *tx) error {
-		if key != "" {
-			posted, err := scanMessage(t.QueryRowContext(ctx, selectMessages+`
-				WHERE m.channel_id = $1 AND m.author_id = $2 AND m.post_key = $3`, channel.ID, author.ID, key))
-			if err == nil {
-				m = posted
-				return nil
-			}
-			if !errors.Is(err, ErrNotFound) {
-				return err
-			}
+		m := Message{
+			ChannelID: channel.ID, Channel: channel.Name,
+			AuthorID: author.ID, AuthorName: author.Name,
+			PostedAt: now.UTC().Truncate(time.Microsecond), Body: body,
 		}
-		revision, err := s.nextRevision(ctx, t, channel.ID)
+		err := t.QueryRowContext(ctx, `
+			INSERT INTO messages (channel_id, id, revision, author_id, posted_at, deleted, body, post_key)
+			SELECT $1, revision + 1, revision + 1, $2, $3, 0, $4, $5 FROM channels WHERE id = $1
+			ON CONFLICT (channel_id, author_id, post_key) WHERE post_key IS NOT NULL DO NOTHING
+			RETURNING id`,
+			m.ChannelID, m.AuthorID, m.PostedAt.UnixMicro(), m.Body,
+			sql.NullString{String: key, Valid: key != ""}).Scan(&m.ID)
+		if errors.Is(err, sql.ErrNoRows) {
+			// The key was used before, or there is no such channel.
+			posted, err = scanMessage(t.QueryRowContext(ctx, selectMessages+`
+				WHERE m.channel_id = $1 AND m.author_id = $2 AND m.post_key = $3`, channel.ID, author.ID, key))
+			return err
+		}
 		if err != nil {
 			return err
 		}
-		m.ID, m.Revision = revision, revision
-		_, err = t.ExecContext(ctx, `
-			INSERT INTO messages (channel_id, id, revision, author_id, posted_at, deleted, body, post_key)
-			VALUES ($1, $2, $3, $4, $5, 0, $6, $7)`,
-			m.ChannelID, m.ID, m.Revision, m.AuthorID, m.PostedAt.UnixMicro(), m.Body,
-			sql.NullString{String: key, Valid: key != ""})
-		if err != nil {
+		m.Revision = m.ID
+		if err := s.setRevision(ctx, t, m.ChannelID, m.Revision); err != nil {
 			return err
 		}
 		t.changed(m)
+		posted = m
 		return nil
 	})
-	return m, err
+	return posted, err
+}
+
+// setRevision raises a channel's revision to that of a change in this
+// transaction.
+func (s *Store) setRevision(ctx context.Context, t *tx, channelID, revision int64) error {
+	_, err := t.ExecContext(ctx, `UPDATE channels SET revision = $2 WHERE id = $1`, channelID, revision)
+	t.after(func() { s.directory.reach(channelID, revision) })
+	return err
 }
 
 // DeleteMessage takes the body of a message away for good. It fails with

@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"testing"
 )
 
@@ -328,9 +329,10 @@ func BenchmarkPost(b *testing.B) {
 				}
 				return
 			}
+			var keys atomic.Int64
 			b.RunParallel(func(pb *testing.PB) {
 				for pb.Next() {
-					if _, err := s.Post(b.Context(), c, u, "hello", "", noon); err != nil {
+					if _, err := s.Post(b.Context(), c, u, "hello", fmt.Sprint(keys.Add(1)), noon); err != nil {
 						b.Error(err)
 					}
 				}

@@ -52,12 +52,13 @@ func startWriter(db *pool) *writer {
 		closing:  make(chan struct{}),
 		done:     make(chan struct{}),
 	}
-	go w.run()
+	go w.serve()
 	return w
 }
 
 // write runs do in a transaction that it shares with others and returns when
-// that is committed. An error of do undoes what do did, and nothing else. Once
+// that is committed. An error of do undoes what do did, and nothing else; do may
+// be run twice for that, of which the first time is undone. Once
 // begun, a write is finished whatever becomes of ctx, for its caller could not
 // know whether it took place.
 func (s *Store) write(ctx context.Context, do func(ctx context.Context, t *tx) error) error {
@@ -89,7 +90,7 @@ func (s *Store) write(ctx context.Context, do func(ctx context.Context, t *tx) e
 	}
 }
 
-func (w *writer) run() {
+func (w *writer) serve() {
 	defer close(w.done)
 	for {
 		select {
@@ -145,9 +146,26 @@ func (w *writer) commit(jobs []*write) {
 	}
 }
 
+// errOneFailed says that one of several writes has failed, and nothing is
+// written yet.
+var errOneFailed = errors.New("a write failed")
+
 // transact fills in errs, one for each write, and returns an error that
-// concerns them all: then nothing is written.
+// concerns them all: then nothing is written. Writes seldom fail, so they are
+// run without savepoints first, and again with one each where one of them did.
 func (w *writer) transact(jobs []*write, errs []error) (*tx, error) {
+	t, err := w.run(jobs, errs, w.attempt)
+	if errors.Is(err, errOneFailed) && len(jobs) > 1 {
+		t, err = w.run(jobs, errs, w.attemptAlone)
+	}
+	if errors.Is(err, errOneFailed) {
+		return &tx{}, nil // it was alone, and its caller is told why
+	}
+	return t, err
+}
+
+// run runs the writes in one transaction.
+func (w *writer) run(jobs []*write, errs []error, attempt func(context.Context, *tx, *write, *error) error) (*tx, error) {
 	// Not the context of one write: the others must not depend on it.
 	ctx := context.Background()
 	begun, err := w.db.begin(ctx, nil)
@@ -159,13 +177,7 @@ func (w *writer) transact(jobs []*write, errs []error) (*tx, error) {
 		if errs[i] = job.ctx.Err(); errs[i] != nil {
 			continue
 		}
-		if len(jobs) == 1 {
-			if errs[i] = job.do(ctx, t); errs[i] != nil {
-				return &tx{}, t.Rollback() // there is nobody else to undo it for
-			}
-			break
-		}
-		if err := w.attempt(ctx, t, job, &errs[i]); err != nil {
+		if err := attempt(ctx, t, job, &errs[i]); err != nil {
 			return nil, errors.Join(err, t.Rollback())
 		}
 	}
@@ -175,8 +187,16 @@ func (w *writer) transact(jobs []*write, errs []error) (*tx, error) {
 	return t, nil
 }
 
-// attempt runs one write, and undoes it alone where it fails.
+// attempt runs one write, which must not fail.
 func (w *writer) attempt(ctx context.Context, t *tx, job *write, failure *error) error {
+	if *failure = job.do(ctx, t); *failure != nil {
+		return errOneFailed
+	}
+	return nil
+}
+
+// attemptAlone runs one write, and undoes it alone where it fails.
+func (w *writer) attemptAlone(ctx context.Context, t *tx, job *write, failure *error) error {
 	if _, err := t.ExecContext(ctx, `SAVEPOINT write`); err != nil {
 		return fmt.Errorf("beginning a write: %w", err)
 	}
