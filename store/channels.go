@@ -176,16 +176,34 @@ func (s *Store) ChannelsNear(ctx context.Context, userID int64, n int) ([]Channe
 	if err != nil {
 		return nil, err
 	}
-	near := map[int64]bool{}
-	for _, id := range positions.latestFirst[:min(n, len(positions.latestFirst))] {
-		near[id] = true
-	}
-	for id := s.latest(); id > 0 && len(near) < n; id-- {
-		if _, err := s.Channel(ctx, id); err == nil {
-			near[id] = true
+	return s.directory.near(positions.latestFirst, n), nil
+}
+
+// near returns the channels with some ids and then the newest of the others, n
+// at most, in the order of their names.
+func (d *directory) near(ids []int64, n int) []Channel {
+	d.mu.RLock()
+	defer d.mu.RUnlock()
+	taken := make(map[int64]bool, n)
+	near := make([]*listed, 0, n)
+	take := func(id int64) {
+		if c := d.byID[id]; c != nil && len(near) < n && !taken[id] {
+			taken[id] = true
+			near = append(near, c)
 		}
 	}
-	return s.directory.pick(func(id int64) bool { return near[id] }), nil
+	for _, id := range ids {
+		take(id)
+	}
+	for id := d.latest; id > 0 && len(near) < n; id-- {
+		take(id)
+	}
+	slices.SortFunc(near, func(a, b *listed) int { return strings.Compare(a.key, b.key) })
+	channels := make([]Channel, len(near))
+	for i, c := range near {
+		channels[i] = c.Channel
+	}
+	return channels
 }
 
 // ChannelsAfter returns the channels that were made after the one with an id,
