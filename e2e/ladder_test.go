@@ -226,6 +226,47 @@ func TestOfflineReload(t *testing.T) {
 	ann.wantRows(t, "it waits")
 }
 
+// TestRefusedLater posts what the server refuses once the line is back: it is
+// kept, with the reason, to be tried again or edited.
+func TestRefusedLater(t *testing.T) {
+	t.Parallel()
+	for tag, words := range map[string]struct{ reason, retry, edit string }{
+		"en-US": {"Message is too long", "Retry", "Edit"},
+		"zh-CN": {"消息太长", "重试", "编辑"},
+	} {
+		t.Run(tag, func(t *testing.T) {
+			t.Parallel()
+			s := quick(t)
+			ann := newUser(t, s, "Ann", withLanguage(tag))
+			ann.expectBadLine()
+			ann.expect("status of 422")
+			ann.open(t, s, "general")
+			ann.waitFor(t, isLive)
+			ann.offline(t, true)
+			ann.see(t, "#state.offline", "")
+			long := strings.Repeat("x", 4001)
+			ann.fill(t, "#body", long)
+			ann.click(t, send)
+			ann.see(t, "#outbox li", long)
+			ann.offline(t, false)
+			ann.see(t, "#outbox .failed small", words.reason)
+			button := func(name string) string {
+				return `[...document.querySelectorAll("#outbox .failed button")].find(b => b.textContent === ` + js(name) + `)`
+			}
+			before := ann.sent("POST", "/messages")
+			ann.want(t, `(`+button(words.retry)+`.click(), true)`)
+			eventually(t, "it is tried again", func() bool { return ann.sent("POST", "/messages") > before })
+			ann.see(t, "#outbox .failed small", words.reason)
+			ann.want(t, `(`+button(words.edit)+`.click(), true)`)
+			ann.want(t, `!document.querySelector("#outbox li") && document.getElementById("body").value.length === 4001`)
+			ann.fill(t, "#body", "shorter")
+			ann.click(t, send)
+			ann.waitRow(t, "shorter")
+			ann.wantRows(t, "shorter")
+		})
+	}
+}
+
 // TestDraft keeps what is typed and not sent, for each channel.
 func TestDraft(t *testing.T) {
 	t.Parallel()
@@ -254,6 +295,15 @@ func TestDraft(t *testing.T) {
 	ann.want(t, body(""))
 	ann.open(t, s, "other")
 	ann.want(t, body(drafts["other"]))
+
+	// A page of earlier messages has the same one, till it is sent from there.
+	ann.visit(t, s.channelURL("other")+"?before=1")
+	ann.want(t, body(drafts["other"]))
+	ann.fill(t, "#body", "sent from there")
+	ann.follow(t, send)
+	ann.waitRow(t, "sent from there")
+	ann.want(t, body(""))
+	ann.insert(t, "one more")
 
 	// A log-out takes them along.
 	ann.follow(t, `form[action$="/logout"] button`)

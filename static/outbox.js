@@ -4,7 +4,7 @@
 
 	const $ = id => document.getElementById(id);
 	const composer = $('composer');
-	if (!composer || !$('live')) return;
+	if (!composer) return;
 	const body = $('body');
 	const key = $('key');
 	const outbox = $('outbox');
@@ -32,6 +32,12 @@
 	const keepDraft = () => save('draft', body.value);
 	body.addEventListener('input', keepDraft);
 	composer.addEventListener('htmx:finally:request', keepDraft);
+	if (!$('live')) {
+		// On a page of earlier messages the form leads away: what is refused
+		// comes back with the answer.
+		composer.addEventListener('submit', () => save('draft', ''));
+		return;
+	}
 
 	// Posts that could not be sent wait in the outbox, each under its key, so
 	// that none can be made twice, not even by another tab.
