@@ -192,7 +192,7 @@ func TestDoubleClick(t *testing.T) {
 		if ann.noScript {
 			ann.turn(t, func() { ann.do(t, chromedp.MouseClickXY(x, y), chromedp.MouseClickXY(x, y)) })
 		} else {
-			ann.intercept(t, "*/messages", fetch.RequestStageRequest)
+			ann.intercept(t, fetch.RequestStageRequest)
 			ann.do(t, chromedp.MouseClickXY(x, y))
 			ann.caught(t)
 			ann.do(t, chromedp.MouseClickXY(x, y))
@@ -217,7 +217,7 @@ func TestTypingWhileSending(t *testing.T) {
 	s := quick(t)
 	ann := newUser(t, s, "Ann")
 	ann.open(t, s, "general")
-	ann.intercept(t, "*/messages", fetch.RequestStageRequest)
+	ann.intercept(t, fetch.RequestStageRequest)
 	ann.fill(t, "#body", "first")
 	ann.press(t, kb.Enter, chromedp.ModifierShift)
 	ann.caught(t)
@@ -239,7 +239,7 @@ func TestAnswerLost(t *testing.T) {
 	ann.expect("Failed to fetch")
 	ann.open(t, s, "general")
 	bob.open(t, s, "general")
-	ann.intercept(t, "*/messages", fetch.RequestStageResponse)
+	ann.intercept(t, fetch.RequestStageResponse)
 	ann.fill(t, "#body", "is this on?")
 	ann.press(t, kb.Enter, chromedp.ModifierShift)
 	ann.lose(t, ann.caught(t))

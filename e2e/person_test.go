@@ -344,11 +344,29 @@ func (p *person) emulate(t *testing.T, width int, medium string, features ...*em
 	)
 }
 
-// intercept holds requests to addresses that match a pattern, at a stage, until
+// intercept holds posts to the channel that the person is in, at a stage, until
 // the test has them go on. Stop it with release.
-func (p *person) intercept(t *testing.T, pattern string, stage fetch.RequestStage) {
+func (p *person) intercept(t *testing.T, stage fetch.RequestStage) {
 	t.Helper()
-	p.do(t, command(fetch.Enable, fetch.EnableParams{Patterns: []*fetch.RequestPattern{{URLPattern: pattern, RequestStage: stage}}}))
+	p.do(t, command(fetch.Enable, fetch.EnableParams{Patterns: []*fetch.RequestPattern{{URLPattern: "*/messages", RequestStage: stage}}}))
+	// The page's loader learns of it a little later: try till one is held.
+	for {
+		ask[bool](t, p, `(window.passed = false, fetch(location.pathname + "/messages", {method: "HEAD"}).then(() => { window.passed = true }), true)`)
+		var held *fetch.EventRequestPaused
+		eventually(t, "a request is held or passes", func() bool {
+			select {
+			case held = <-p.held:
+				return true
+			default:
+				return p.holds(t, `window.passed`)
+			}
+		})
+		if held != nil {
+			p.do(t, command(fetch.ContinueRequest, fetch.ContinueRequestParams{RequestID: held.RequestID}))
+			p.waitFor(t, `window.passed`)
+			return
+		}
+	}
 }
 
 // caught waits until a request is held.
