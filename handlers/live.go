@@ -71,16 +71,27 @@ func (h *Handlers) live(w http.ResponseWriter, r *http.Request, p *components.Pa
 	// Subscribed before the handshake: what is posted meanwhile waits.
 	s := &socket{news: r.URL.Query().Get("news"), tab: r.URL.Query().Get("tab")}
 	s.reading.Store(r.URL.Query().Get("reading") == "1")
+	handed := false // to what goes on when this has returned
+	defer func() {
+		if handed {
+			return
+		}
+		// However it ended: nobody may stay for whom there is no connection.
+		if s.subscriber != nil {
+			s.subscriber.Close(context.Canceled)
+		}
+		h.sockets.remove(s)
+		h.sockets.end()
+	}()
 	view := components.ChannelView{Channel: store.Channel{Name: r.PathValue("channel")}, Revision: after}
 	refusal := h.subscribe(s, r, p, &view)
 	if refusal != nil && !errors.Is(refusal, errSessionOver) && !errors.Is(refusal, errNoChannel) {
-		h.sockets.end()
 		return refusal
 	}
 	if isSocket(r) {
+		handed = true
 		return h.liveSocket(w, r, s, refusal)
 	}
-	defer h.sockets.end()
 	t := h.transport(w, r, p, view)
 	if err := t.open(r.Context()); err != nil {
 		return nil //nolint:nilerr // open has answered

@@ -8,6 +8,7 @@ import (
 	"net/url"
 	"runtime/debug"
 	"strconv"
+	"strings"
 
 	"github.com/a-h/templ"
 
@@ -65,7 +66,9 @@ func (h *Handlers) newPage(r *http.Request) (*components.Page, error) {
 		return p, err
 	}
 	p.Viewer = viewer
-	if viewer != nil {
+	// Not for a live answer: it writes its session at its end, over what has
+	// become of it meanwhile.
+	if viewer != nil && !strings.HasSuffix(r.URL.Path, "/live") {
 		h.prolong(r.Context())
 	}
 	return p, nil
@@ -99,11 +102,9 @@ func (h *Handlers) render(w http.ResponseWriter, r *http.Request, p *components.
 // write answers with a component, all of which is rendered first.
 func (h *Handlers) write(w http.ResponseWriter, r *http.Request, status int, c templ.Component) {
 	body := h.buffers.get()
-	defer h.buffers.put(body)
-	if err := c.Render(r.Context(), body); err != nil {
-		if r.Context().Err() != nil {
-			return // the browser has gone
-		}
+	// Whatever has become of the request's context: where its time is over, that
+	// is what the page has to say.
+	if err := c.Render(context.WithoutCancel(r.Context()), body); err != nil {
 		h.Log.ErrorContext(r.Context(), "a page could not be rendered", "path", r.URL.Path, "error", err)
 		http.Error(w, http.StatusText(http.StatusInternalServerError), http.StatusInternalServerError)
 		return
@@ -111,8 +112,11 @@ func (h *Handlers) write(w http.ResponseWriter, r *http.Request, status int, c t
 	w.Header().Set("Content-Type", "text/html; charset=utf-8")
 	w.Header().Set("Content-Length", strconv.Itoa(body.Len()))
 	w.WriteHeader(status)
-	// An error here is the browser's going away.
-	_, _ = w.Write(body.Bytes())
+	// An error here is the browser's going away. HTTP/2 may then still read what
+	// it was given.
+	if _, err := w.Write(body.Bytes()); err == nil {
+		h.buffers.put(body)
+	}
 }
 
 // languageCookie remembers the language that someone chose.

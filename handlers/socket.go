@@ -124,10 +124,10 @@ func (t *socketTransport) read() error {
 // within one, but all in one write.
 func (t *socketTransport) send(frames [][]byte) error {
 	t.silent.Store(0)
-	t.sending.Store(1)
 	defer t.sending.Store(0)
 	return t.wire.together(func() error {
 		for _, frame := range frames {
+			t.sending.Store(1)
 			if err := t.conn.Write(context.Background(), websocket.MessageText, frame); err != nil {
 				return err
 			}

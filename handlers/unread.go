@@ -66,8 +66,14 @@ func (h *Handlers) markUnread(w http.ResponseWriter, r *http.Request, p *compone
 	if err != nil || from == 0 {
 		return errBadRequest
 	}
-	if err := h.Store.MarkUnread(r.Context(), p.Viewer.ID, channel.ID, from); err != nil {
+	have, err := h.Store.Position(r.Context(), p.Viewer.ID, channel.ID)
+	if err != nil && !errors.Is(err, store.ErrNotFound) {
 		return err
+	}
+	if have >= from {
+		if err := h.Store.MarkUnread(r.Context(), p.Viewer.ID, channel.ID, from); err != nil {
+			return err
+		}
 	}
 	h.sockets.leave(p.Viewer.ID, channel.ID)
 	h.news.ofUser(p.Viewer.ID)

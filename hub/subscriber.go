@@ -191,7 +191,8 @@ func (s *Subscriber) serve() {
 		}
 		if err != nil {
 			s.Close(err)
-			s.served.end(err)
+			_, reason := s.take() // the first there was
+			s.served.end(reason)
 			return // busy for ever: nobody serves what has ended
 		}
 		s.mu.Lock()

@@ -62,9 +62,13 @@
 		speaking = undefined;
 		say('live');
 		alive();
+		if (told) return;
+		told = true;
 		document.dispatchEvent(new Event('hubbub:live'));
 	};
+	let told = false; // that the line is back
 	const isLost = () => {
+		told = false;
 		clearTimeout(watch);
 		if (speaking !== undefined) return;
 		since = new Date();
@@ -232,7 +236,10 @@
 	// The session or the channel is over. The page that comes says so; what is
 	// typed is kept as a draft.
 	let leaving = false;
-	addEventListener('beforeunload', () => { leaving = true; });
+	addEventListener('beforeunload', () => {
+		leaving = true;
+		setTimeout(() => { leaving = false; }, 5000); // it may come to nothing
+	});
 	const over = () => {
 		end();
 		if (!leaving) location.reload();

@@ -42,7 +42,10 @@
 	const address = $('live').dataset.path.replace(/live$/, '');
 	const tell = (what, fields) => fetch(address + what, {
 		method: 'POST', headers: { 'HX-Request': 'true' }, body: new URLSearchParams(fields), keepalive: true,
-	}).catch(() => {}); // away: the next word says it all again
+	}).then(answer => answer.ok, () => false); // away: the next word says it all again
+	// Words on reading must not overtake each other.
+	let before = Promise.resolve();
+	const tellInTurn = (what, fields) => (before = before.then(() => tell(what, fields)));
 
 	// How far it is read: told soon after something has come, but not with each
 	// message, and at once when somebody comes or goes.
@@ -65,7 +68,7 @@
 			fields.upto = told;
 		}
 		toldAt = Date.now();
-		return tell('read', fields);
+		return leaving ? tell('read', fields) : tellInTurn('read', fields);
 	};
 	const look = () => {
 		if (reading === isReading()) return;
@@ -88,11 +91,20 @@
 	});
 	document.addEventListener('visibilitychange', look);
 	scroller.addEventListener('scroll', look, { passive: true });
+	let leaving = false;
+	addEventListener('pageshow', () => { leaving = false; });
 	addEventListener('pagehide', () => {
+		leaving = true; // there is no later
 		if (timer !== undefined) report();
 	});
+	let unmarked = 0; // the message from which on a mark has not come through
+	const markFrom = async id => {
+		unmarked = id;
+		if (await tellInTurn('unread', { from: id }) && unmarked === id) unmarked = 0;
+	};
 	// A line that was lost may have lost a word.
 	document.addEventListener('hubbub:live', () => {
+		if (unmarked) markFrom(unmarked);
 		if (reading && +$('live').dataset.after > told) report();
 	});
 
@@ -122,7 +134,7 @@
 		timer = undefined;
 		reading = false;
 		note();
-		tell('unread', { from: id });
+		markFrom(id);
 		list.dataset.read = id - 1;
 		list.dispatchEvent(new Event('hubbub:arrange'));
 	});
