@@ -100,16 +100,6 @@ func (r *Registry) Typing(channelID int64, user User) {
 	}
 }
 
-// Stopped says that a user does not type any more. A message of theirs that is
-// published says so too.
-func (r *Registry) Stopped(channelID, userID int64) {
-	if h := r.find(channelID); h != nil {
-		h.mu.Lock()
-		defer h.mu.Unlock()
-		h.stopped(userID)
-	}
-}
-
 // person is one user in a channel.
 type person struct {
 	name   string

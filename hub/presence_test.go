@@ -180,7 +180,6 @@ func TestPresencePerChannel(t *testing.T) {
 			t.Errorf("another channel: %s", p)
 		}
 		b.Typing(2, b.ada)
-		b.Stopped(2, b.ada.ID)
 		if b.find(2) != nil {
 			t.Error("a hub was made")
 		}
@@ -289,14 +288,6 @@ func TestTyping(t *testing.T) {
 		time.Sleep(typingTime - flushTime - time.Millisecond)
 		ada.expect(t, "at the end of its life", here+": Bob", 0)
 		expect("he is done", "")
-		b.isIdle(t)
-
-		b.Typing(1, b.bob)
-		expect("he types again", ": Bob")
-		b.Stopped(1, b.bob.ID)
-		expect("he was stopped", "")
-		b.Stopped(1, b.bob.ID)
-		b.Stopped(1, 99)
 		b.isIdle(t)
 
 		b.Typing(1, b.bob)
