@@ -37,42 +37,87 @@ type listed struct {
 	key string
 }
 
-func (d *directory) load(ctx context.Context, from *pool) error {
-	d.byID, d.byKey = map[int64]*listed{}, map[string]*listed{}
-	rows, err := from.QueryContext(ctx, `SELECT id, name, name_key, revision, created_at FROM channels ORDER BY name_key`)
-	if err != nil {
-		return fmt.Errorf("reading the channels: %w", err)
-	}
-	defer rows.Close()
-	for rows.Next() {
-		var c listed
-		var created int64
-		if err := rows.Scan(&c.ID, &c.Name, &c.key, &c.Revision, &created); err != nil {
-			return fmt.Errorf("reading the channels: %w", err)
-		}
-		c.CreatedAt = time.UnixMicro(created).UTC()
-		d.add(c)
-	}
-	return rows.Err()
+const selectChannels = `SELECT id, name, name_key, revision, created_at FROM channels `
+
+func scanChannel(row interface{ Scan(...any) error }) (listed, error) {
+	var c listed
+	var created int64
+	err := row.Scan(&c.ID, &c.Name, &c.key, &c.Revision, &created)
+	c.CreatedAt = time.UnixMicro(created).UTC()
+	return c, notFound(err)
 }
 
-// add adds a channel that has been made.
-func (d *directory) add(c listed) {
+// take adds a channel, or notes the revision that it has come to, and reports
+// whether that is new.
+func (d *directory) take(c listed) (changed bool) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
+	if known := d.byID[c.ID]; known != nil {
+		changed = c.Revision > known.Revision
+		known.Revision = max(known.Revision, c.Revision)
+		return changed
+	}
+	if d.byID == nil {
+		d.byID, d.byKey = map[int64]*listed{}, map[string]*listed{}
+	}
 	added := &c
 	d.byID[c.ID], d.byKey[c.key] = added, added
 	d.latest = max(d.latest, c.ID)
 	at, _ := slices.BinarySearchFunc(d.byName, c.key, func(c *listed, key string) int { return strings.Compare(c.key, key) })
 	d.byName = slices.Insert(d.byName, at, added)
+	return true
 }
 
-// reach notes that a channel has come to a revision.
-func (d *directory) reach(id, revision int64) {
+// reachAll notes the revisions that channels have come to.
+func (d *directory) reachAll(changes []Message) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	c := d.byID[id]
-	c.Revision = max(c.Revision, revision)
+	for _, m := range changes {
+		if c := d.byID[m.ChannelID]; c != nil {
+			c.Revision = max(c.Revision, m.Revision)
+		}
+	}
+}
+
+// Refresh reads which channels there are and how far they have come, and
+// returns those of which that is new: other nodes have made or changed them.
+func (s *Store) Refresh(ctx context.Context) ([]Channel, error) {
+	rows, err := s.readers.QueryContext(ctx, selectChannels+`ORDER BY name_key`)
+	if err != nil {
+		return nil, fmt.Errorf("reading the channels: %w", err)
+	}
+	defer rows.Close()
+	var changed []Channel
+	for rows.Next() {
+		c, err := scanChannel(rows)
+		if err != nil {
+			return nil, fmt.Errorf("reading the channels: %w", err)
+		}
+		if s.directory.take(c) {
+			changed = append(changed, c.Channel)
+		}
+	}
+	return changed, rows.Err()
+}
+
+// Hear notes that another node has made a channel, or changed it up to a
+// revision, and reports whether the channel is a new one. It fails with
+// ErrNotFound where there is none.
+func (s *Store) Hear(ctx context.Context, id, revision int64) (isNew bool, err error) {
+	s.directory.mu.Lock()
+	known := s.directory.byID[id]
+	if known != nil {
+		known.Revision = max(known.Revision, revision)
+	}
+	s.directory.mu.Unlock()
+	if known != nil {
+		return false, nil
+	}
+	c, err := scanChannel(s.readers.QueryRowContext(ctx, selectChannels+`WHERE id = $1`, id))
+	if err != nil {
+		return false, err
+	}
+	return s.directory.take(c), nil
 }
 
 // changed says whether any channel is beyond a position, and returns the sum of
@@ -129,28 +174,49 @@ func (s *Store) EnsureChannel(ctx context.Context, name Name, now time.Time) err
 
 // insertChannel makes a channel by a statement that returns its id.
 func (s *Store) insertChannel(ctx context.Context, t *tx, statement string, name Name, now time.Time) (Channel, error) {
+	// One after the other on all nodes: who has seen a channel has seen those
+	// with lower ids.
+	if wait := s.engine.inOrder(); wait != "" {
+		if _, err := t.ExecContext(ctx, wait); err != nil {
+			return Channel{}, err
+		}
+	}
 	c := listed{Channel{Name: name.Text, CreatedAt: now.UTC().Truncate(time.Microsecond)}, name.Key}
 	err := t.QueryRowContext(ctx, statement, c.Name, c.key, c.CreatedAt.UnixMicro()).Scan(&c.ID)
-	if isTaken(err) {
+	if s.engine.isTaken(err) {
 		return Channel{}, ErrChannelExists
 	}
 	if err != nil {
 		return Channel{}, err
 	}
-	t.after(func() { s.directory.add(c) })
+	t.after(func() { s.directory.take(c) })
 	return c.Channel, nil
 }
 
 // Channel returns the channel with an id. It fails with ErrNotFound.
-func (s *Store) Channel(_ context.Context, id int64) (Channel, error) {
+func (s *Store) Channel(ctx context.Context, id int64) (Channel, error) {
 	s.directory.mu.RLock()
-	defer s.directory.mu.RUnlock()
-	return found(s.directory.byID[id])
+	c, err := found(s.directory.byID[id])
+	s.directory.mu.RUnlock()
+	if err == nil || !s.engine.shared() {
+		return c, err
+	}
+	made, err := scanChannel(s.readers.QueryRowContext(ctx, selectChannels+`WHERE id = $1`, id))
+	return made.Channel, err
 }
 
-// ChannelByName returns the channel of that name, in whatever case and width.
-// It fails with ErrNotFound.
-func (s *Store) ChannelByName(_ context.Context, name Name) (Channel, error) {
+// ChannelByName returns the channel of that name, in whatever case and width,
+// with the revision that it has come to. It fails with ErrNotFound.
+func (s *Store) ChannelByName(ctx context.Context, name Name) (Channel, error) {
+	if s.engine.shared() {
+		// Another node may have made or changed it a moment ago, for the very
+		// person who asks.
+		c, err := scanChannel(s.readers.QueryRowContext(ctx, selectChannels+`WHERE name_key = $1`, name.Key))
+		if err == nil {
+			s.directory.take(c)
+		}
+		return c.Channel, err
+	}
 	s.directory.mu.RLock()
 	defer s.directory.mu.RUnlock()
 	return found(s.directory.byKey[name.Key])

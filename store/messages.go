@@ -58,52 +58,47 @@ func scanMessages(rows *sql.Rows) ([]Message, error) {
 // now; "" is no key.
 func (s *Store) Post(ctx context.Context, channel Channel, author User, body, key string, now time.Time) (Message, error) {
 	var posted Message
-	err := s.write(ctx, func(ctx context.Context, t *tx) error {
+	err := s.writeIn(ctx, channel.ID, func(ctx context.Context, t *tx) error {
 		m := Message{
 			ChannelID: channel.ID, Channel: channel.Name,
 			AuthorID: author.ID, AuthorName: author.Name,
 			PostedAt: now.UTC().Truncate(time.Microsecond), Body: body,
 		}
-		err := t.QueryRowContext(ctx, `
-			INSERT INTO messages (channel_id, id, revision, author_id, posted_at, deleted, body, post_key)
-			SELECT $1, revision + 1, revision + 1, $2, $3, 0, $4, $5 FROM channels WHERE id = $1
-			ON CONFLICT (channel_id, author_id, post_key) WHERE post_key IS NOT NULL DO NOTHING
-			RETURNING id`,
-			m.ChannelID, m.AuthorID, m.PostedAt.UnixMicro(), m.Body,
-			sql.NullString{String: key, Valid: key != ""}).Scan(&m.ID)
-		if errors.Is(err, sql.ErrNoRows) {
-			// The key was used before, or there is no such channel.
-			posted, err = scanMessage(t.QueryRowContext(ctx, selectMessages+`
-				WHERE m.channel_id = $1 AND m.author_id = $2 AND m.post_key = $3`, channel.ID, author.ID, key))
+		var err error
+		if m.Revision, err = nextRevision(ctx, t, channel.ID); err != nil {
 			return err
 		}
+		m.ID = m.Revision
+		added, err := t.ExecContext(ctx, `
+			INSERT INTO messages (channel_id, id, revision, author_id, posted_at, deleted, body, post_key)
+			VALUES ($1, $2, $2, $3, $4, 0, $5, $6)
+			ON CONFLICT (channel_id, author_id, post_key) WHERE post_key IS NOT NULL DO NOTHING`,
+			m.ChannelID, m.ID, m.AuthorID, m.PostedAt.UnixMicro(), m.Body,
+			sql.NullString{String: key, Valid: key != ""})
 		if err != nil {
 			return err
 		}
-		m.Revision = m.ID
-		if err := s.setRevision(ctx, t, m.ChannelID, m.Revision); err != nil {
+		if n, err := added.RowsAffected(); err != nil || n == 1 {
+			t.changed(m)
+			posted = m
 			return err
 		}
-		t.changed(m)
-		posted = m
-		return nil
+		// The key was used before.
+		if err = lastRevision(ctx, t, channel.ID); err != nil {
+			return err
+		}
+		posted, err = scanMessage(t.QueryRowContext(ctx, selectMessages+`
+			WHERE m.channel_id = $1 AND m.author_id = $2 AND m.post_key = $3`, channel.ID, author.ID, key))
+		return err
 	})
 	return posted, err
-}
-
-// setRevision raises a channel's revision to that of a change in this
-// transaction.
-func (s *Store) setRevision(ctx context.Context, t *tx, channelID, revision int64) error {
-	_, err := t.ExecContext(ctx, `UPDATE channels SET revision = $2 WHERE id = $1`, channelID, revision)
-	t.after(func() { s.directory.reach(channelID, revision) })
-	return err
 }
 
 // DeleteMessage takes the body of a message away for good. It fails with
 // ErrNotFound and, where the message is not by that author, with ErrNotAuthor.
 // To delete what is deleted already changes nothing.
 func (s *Store) DeleteMessage(ctx context.Context, channelID, id, authorID int64) error {
-	return s.write(ctx, func(ctx context.Context, t *tx) error {
+	return s.writeIn(ctx, channelID, func(ctx context.Context, t *tx) error {
 		m, err := scanMessage(t.QueryRowContext(ctx, selectMessages+`
 			WHERE m.channel_id = $1 AND m.id = $2`, channelID, id))
 		if err != nil {
@@ -116,30 +111,35 @@ func (s *Store) DeleteMessage(ctx context.Context, channelID, id, authorID int64
 			return nil
 		}
 		m.Deleted, m.Body = true, ""
-		if m.Revision, err = s.nextRevision(ctx, t, channelID); err != nil {
+		if m.Revision, err = nextRevision(ctx, t, channelID); err != nil {
 			return err
 		}
-		_, err = t.ExecContext(ctx, `
-			UPDATE messages SET revision = $1, deleted = 1, body = '' WHERE channel_id = $2 AND id = $3`,
+		deleted, err := t.ExecContext(ctx, `
+			UPDATE messages SET revision = $1, deleted = 1, body = '' WHERE channel_id = $2 AND id = $3 AND deleted = 0`,
 			m.Revision, channelID, id)
 		if err != nil {
 			return err
 		}
-		t.changed(m)
-		return nil
+		if n, err := deleted.RowsAffected(); err != nil || n == 1 {
+			t.changed(m)
+			return err
+		}
+		return lastRevision(ctx, t, channelID) // another node was quicker
 	})
 }
 
 // nextRevision raises a channel's revision for a change in this transaction.
-func (s *Store) nextRevision(ctx context.Context, t *tx, channelID int64) (int64, error) {
-	var revision int64
-	err := t.QueryRowContext(ctx, `
+// Whoever else changes the channel, on whatever node, waits for its end.
+func nextRevision(ctx context.Context, t *tx, channelID int64) (revision int64, err error) {
+	err = t.QueryRowContext(ctx, `
 		UPDATE channels SET revision = revision + 1 WHERE id = $1 RETURNING revision`, channelID).Scan(&revision)
-	if err != nil {
-		return 0, notFound(err)
-	}
-	t.after(func() { s.directory.reach(channelID, revision) })
-	return revision, nil
+	return revision, notFound(err)
+}
+
+// lastRevision takes back what nextRevision did: there was nothing to change.
+func lastRevision(ctx context.Context, t *tx, channelID int64) error {
+	_, err := t.ExecContext(ctx, `UPDATE channels SET revision = revision - 1 WHERE id = $1`, channelID)
+	return err
 }
 
 // Newest returns the newest messages of a channel, n at most, oldest first,
@@ -197,7 +197,7 @@ func (s *Store) Changes(ctx context.Context, channelID, after int64, n int) (cha
 
 // read runs do on one snapshot of the database.
 func (s *Store) read(ctx context.Context, do func(t *transaction) error) error {
-	t, err := s.readers.begin(ctx, &sql.TxOptions{ReadOnly: true})
+	t, err := s.readers.begin(ctx, s.engine.snapshot())
 	if err != nil {
 		return err
 	}

@@ -13,50 +13,55 @@ import (
 //go:embed migrations/*.sql
 var migrations embed.FS
 
-// migrate brings the database to the newest schema. Each file of migrations/
-// is run once, in the order of its number and in a transaction of its own, so
-// a start that fails half-way can be tried again.
-func migrate(ctx context.Context, db *sql.DB) error {
-	if _, err := db.ExecContext(ctx, `CREATE TABLE IF NOT EXISTS schema (version INTEGER NOT NULL)`); err != nil {
-		return fmt.Errorf("reading the schema's version: %w", err)
-	}
-	var have int
-	if err := db.QueryRowContext(ctx, `SELECT coalesce(max(version), 0) FROM schema`).Scan(&have); err != nil {
-		return fmt.Errorf("reading the schema's version: %w", err)
-	}
-	files, err := fs.Glob(migrations, "migrations/*.sql") // sorted by name, hence by number
-	if err != nil {
-		return err
-	}
-	if have > len(files) {
-		return fmt.Errorf("the data was written by a newer Hubbub: its schema is %d, this one knows %d", have, len(files))
-	}
-	for i, file := range files {
-		version := i + 1
-		if !strings.HasPrefix(file, fmt.Sprintf("migrations/%04d_", version)) {
-			return fmt.Errorf("migration %s should be number %d", file, version)
+// migrate brings the database to the newest schema, while no other node does.
+// Each file of migrations/ is run once, in the order of its number and in a
+// transaction of its own, so a start that fails half-way can be tried again.
+//
+// Nodes of the version before go on meanwhile: a migration may add, and must
+// leave what they know as it is.
+func migrate(ctx context.Context, engine engine, db *sql.DB) error {
+	return engine.alone(ctx, db, func(conn *sql.Conn) error {
+		if _, err := conn.ExecContext(ctx, `CREATE TABLE IF NOT EXISTS schema (version INTEGER NOT NULL)`); err != nil {
+			return fmt.Errorf("reading the schema's version: %w", err)
 		}
-		if version <= have {
-			continue
+		var have int
+		if err := conn.QueryRowContext(ctx, `SELECT coalesce(max(version), 0) FROM schema`).Scan(&have); err != nil {
+			return fmt.Errorf("reading the schema's version: %w", err)
 		}
-		if err := migrateTo(ctx, db, version, file); err != nil {
-			return fmt.Errorf("migration %s: %w", strconv.Quote(file), err)
+		files, err := fs.Glob(migrations, "migrations/*.sql") // sorted by name, hence by number
+		if err != nil {
+			return err
 		}
-	}
-	return nil
+		if have > len(files) {
+			return fmt.Errorf("the data was written by a newer Hubbub: its schema is %d, this one knows %d", have, len(files))
+		}
+		for i, file := range files {
+			version := i + 1
+			if !strings.HasPrefix(file, fmt.Sprintf("migrations/%04d_", version)) {
+				return fmt.Errorf("migration %s should be number %d", file, version)
+			}
+			if version <= have {
+				continue
+			}
+			if err := migrateTo(ctx, engine, conn, version, file); err != nil {
+				return fmt.Errorf("migration %s: %w", strconv.Quote(file), err)
+			}
+		}
+		return nil
+	})
 }
 
-func migrateTo(ctx context.Context, db *sql.DB, version int, file string) error {
+func migrateTo(ctx context.Context, engine engine, conn *sql.Conn, version int, file string) error {
 	text, err := migrations.ReadFile(file)
 	if err != nil {
 		return err
 	}
-	t, err := db.BeginTx(ctx, nil)
+	t, err := conn.BeginTx(ctx, nil)
 	if err != nil {
 		return err
 	}
 	defer t.Rollback() //nolint:errcheck // after a commit there is nothing to roll back
-	if _, err := t.ExecContext(ctx, string(text)); err != nil {
+	if _, err := t.ExecContext(ctx, engine.types().Replace(string(text))); err != nil {
 		return err
 	}
 	if _, err := t.ExecContext(ctx, `INSERT INTO schema (version) VALUES ($1)`, version); err != nil {

@@ -23,7 +23,9 @@ func TestMigrateFromEverySchema(t *testing.T) {
 			db := must[*pool](t)(openSQLite(filepath.Join(dir, "hubbub.db"), "immediate", 1))
 			must[sql.Result](t)(db.Exec(`CREATE TABLE schema (version INTEGER NOT NULL)`))
 			for i, file := range files[:version] {
-				check(t, migrateTo(t.Context(), db.DB, i+1, file))
+				check(t, sqliteIn(dir).alone(t.Context(), db.DB, func(conn *sql.Conn) error {
+					return migrateTo(t.Context(), sqliteIn(dir), conn, i+1, file)
+				}))
 			}
 			data := must[[]byte](t)(os.ReadFile(fmt.Sprintf("testdata/%04d.sql", version)))
 			must[sql.Result](t)(db.Exec(string(data)))

@@ -61,7 +61,7 @@ func (s Sessions) CommitCtx(ctx context.Context, token string, data []byte, expi
 // away: who logs out is out.
 func (s Sessions) DeleteCtx(ctx context.Context, token string) error {
 	return s.store.write(context.WithoutCancel(ctx), func(ctx context.Context, t *tx) error {
-		_, err := t.ExecContext(ctx, `UPDATE sessions SET ended = 1, data = x'' WHERE token = $1`, token)
+		_, err := t.ExecContext(ctx, `UPDATE sessions SET ended = 1, data = $2 WHERE token = $1`, token, []byte{})
 		t.after(func() { s.store.sessions.drop(token) })
 		return err
 	})

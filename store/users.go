@@ -41,7 +41,7 @@ func (s *Store) CreateUser(ctx context.Context, name Name, password string, now 
 			INSERT INTO users (name, name_key, name_look, password, epoch, last_channel, created_at)
 			VALUES ($1, $2, $3, $4, $5, 0, $6) RETURNING id`,
 			u.Name, name.Key, name.Look, u.Password, u.Epoch, u.CreatedAt.UnixMicro()).Scan(&u.ID)
-		if isTaken(err) {
+		if s.engine.isTaken(err) {
 			return ErrNameTaken
 		}
 		return err

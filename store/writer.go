@@ -1,15 +1,21 @@
 package store
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"runtime"
+	"slices"
 )
 
 // maxBatch is how many writes share one commit at most. It bounds how long
 // the first of them waits for the last.
 const maxBatch = 256
+
+// maxTries is how often a transaction is run that others on other nodes get in
+// the way of.
+const maxTries = 5
 
 // ErrClosed says that the store takes no more writes.
 var ErrClosed = errors.New("the store is closed")
@@ -31,6 +37,7 @@ func (t *tx) after(do func()) { t.committed = append(t.committed, do) }
 // commit waits for the disk share the next: the price of durability is paid
 // once for all of them.
 type writer struct {
+	engine   engine
 	db       *pool
 	listener Listener
 	queue    chan *write
@@ -40,17 +47,18 @@ type writer struct {
 
 type write struct {
 	ctx context.Context
+	in  int64 // the channel that it changes, 0 for none
 	do  func(ctx context.Context, t *tx) error
 	err chan error // has room for one, so that the writer never waits
 }
 
-func startWriter(db *pool) *writer {
+func startWriter(engine engine, db *pool) *writer {
 	w := &writer{
-		db:       db,
-		listener: func([]Message) {},
-		queue:    make(chan *write, maxBatch),
-		closing:  make(chan struct{}),
-		done:     make(chan struct{}),
+		engine:  engine,
+		db:      db,
+		queue:   make(chan *write, maxBatch),
+		closing: make(chan struct{}),
+		done:    make(chan struct{}),
 	}
 	go w.serve()
 	return w
@@ -58,12 +66,17 @@ func startWriter(db *pool) *writer {
 
 // write runs do in a transaction that it shares with others and returns when
 // that is committed. An error of do undoes what do did, and nothing else; do may
-// be run twice for that, of which the first time is undone. Once
-// begun, a write is finished whatever becomes of ctx, for its caller could not
-// know whether it took place.
+// be run more than once for that, of which only the last time is not undone.
+// Once begun, a write is finished whatever becomes of ctx, for its caller could
+// not know whether it took place.
 func (s *Store) write(ctx context.Context, do func(ctx context.Context, t *tx) error) error {
+	return s.writeIn(ctx, 0, do)
+}
+
+// writeIn is write for what changes a channel.
+func (s *Store) writeIn(ctx context.Context, channelID int64, do func(ctx context.Context, t *tx) error) error {
 	w := s.writer
-	job := &write{ctx: ctx, do: do, err: make(chan error, 1)}
+	job := &write{ctx: ctx, in: channelID, do: do, err: make(chan error, 1)}
 	select {
 	case <-w.closing:
 		return ErrClosed
@@ -131,11 +144,11 @@ func (w *writer) commit(jobs []*write) {
 	errs := make([]error, len(jobs))
 	t, err := w.transact(jobs, errs)
 	if err == nil {
-		for _, do := range t.committed {
-			do()
-		}
 		if len(t.changes) > 0 {
 			w.listener(t.changes)
+		}
+		for _, do := range t.committed {
+			do()
 		}
 	}
 	for i, job := range jobs {
@@ -154,20 +167,33 @@ var errOneFailed = errors.New("a write failed")
 // concerns them all: then nothing is written. Writes seldom fail, so they are
 // run without savepoints first, and again with one each where one of them did.
 func (w *writer) transact(jobs []*write, errs []error) (*tx, error) {
-	t, err := w.run(jobs, errs, w.attempt)
-	if errors.Is(err, errOneFailed) && len(jobs) > 1 {
-		t, err = w.run(jobs, errs, w.attemptAlone)
+	// In the same order on all nodes: two that want each other's channel would
+	// wait for ever.
+	slices.SortStableFunc(jobs, func(a, b *write) int { return cmp.Compare(a.in, b.in) })
+	attempt := w.attempt
+	for tries := 1; ; tries++ {
+		t, err := w.run(jobs, errs, attempt)
+		switch {
+		case errors.Is(err, errOneFailed) && len(jobs) > 1:
+			attempt = w.attemptAlone
+		case errors.Is(err, errOneFailed):
+			return &tx{}, nil // it was alone, and its caller is told why
+		case w.engine.collided(err) && tries < maxTries:
+		default:
+			return t, err
+		}
 	}
-	if errors.Is(err, errOneFailed) {
-		return &tx{}, nil // it was alone, and its caller is told why
-	}
-	return t, err
 }
 
 // run runs the writes in one transaction.
 func (w *writer) run(jobs []*write, errs []error, attempt func(context.Context, *tx, *write, *error) error) (*tx, error) {
 	// Not the context of one write: the others must not depend on it.
 	ctx := context.Background()
+	if limit := w.engine.writeLimit(); limit > 0 {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, limit)
+		defer cancel()
+	}
 	begun, err := w.db.begin(ctx, nil)
 	if err != nil {
 		return nil, fmt.Errorf("beginning a transaction: %w", err)
@@ -189,10 +215,20 @@ func (w *writer) run(jobs []*write, errs []error, attempt func(context.Context, 
 
 // attempt runs one write, which must not fail.
 func (w *writer) attempt(ctx context.Context, t *tx, job *write, failure *error) error {
-	if *failure = job.do(ctx, t); *failure != nil {
+	*failure = job.do(ctx, t)
+	switch {
+	case *failure == nil:
+		return nil
+	case w.concernsAll(ctx, *failure):
+		return *failure
+	default:
 		return errOneFailed
 	}
-	return nil
+}
+
+// concernsAll says whether the failure of one write has ended the transaction.
+func (w *writer) concernsAll(ctx context.Context, failure error) bool {
+	return ctx.Err() != nil || w.engine.collided(failure) || Unavailable(failure)
 }
 
 // attemptAlone runs one write, and undoes it alone where it fails.
@@ -201,7 +237,11 @@ func (w *writer) attemptAlone(ctx context.Context, t *tx, job *write, failure *e
 		return fmt.Errorf("beginning a write: %w", err)
 	}
 	changes, committed := len(t.changes), len(t.committed)
-	if *failure = job.do(ctx, t); *failure != nil {
+	*failure = job.do(ctx, t)
+	if *failure != nil && w.concernsAll(ctx, *failure) {
+		return *failure
+	}
+	if *failure != nil {
 		t.changes, t.committed = t.changes[:changes], t.committed[:committed]
 		if _, err := t.ExecContext(ctx, `ROLLBACK TO write`); err != nil {
 			return fmt.Errorf("undoing a write: %w", errors.Join(err, *failure))

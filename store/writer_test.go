@@ -61,7 +61,7 @@ func TestOneWriteFailsAlone(t *testing.T) {
 			want = failure
 			write = func() error {
 				return s.write(t.Context(), func(ctx context.Context, t *tx) error {
-					revision, err := s.nextRevision(ctx, t, c.ID)
+					revision, err := nextRevision(ctx, t, c.ID)
 					if err != nil {
 						return err
 					}

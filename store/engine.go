@@ -1,0 +1,56 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"fmt"
+	"strings"
+	"time"
+)
+
+// engine is what differs between the databases. All else, the SQL too, is the
+// same for both.
+type engine interface {
+	// open returns the one connection that writes and those that read.
+	open(ctx context.Context) (writing, readers *pool, err error)
+
+	// alone runs do while no other node does, on one connection.
+	alone(ctx context.Context, db *sql.DB, do func(conn *sql.Conn) error) error
+
+	// types turns the types in the migrations into the engine's own.
+	types() *strings.Replacer
+
+	// snapshot is the kind of transaction in which all reads see one moment.
+	snapshot() *sql.TxOptions
+
+	// shared says whether other nodes write to the database as well.
+	shared() bool
+
+	// writeLimit is how long a transaction that writes may take, 0 for as long
+	// as it takes.
+	writeLimit() time.Duration
+
+	// inOrder is a statement that has transactions which run it wait for each
+	// other, "" where they do anyway.
+	inOrder() string
+
+	// isTaken says whether a write failed because a unique value exists already.
+	isTaken(err error) bool
+
+	// collided says whether a transaction failed, and was undone, only because
+	// of another that ran at the same time.
+	collided(err error) bool
+}
+
+// engineOf returns the engine for a database: see Open.
+func engineOf(database string) (engine, error) {
+	scheme, _, isURL := strings.Cut(database, "://")
+	switch {
+	case !isURL:
+		return sqliteIn(database), nil
+	case scheme == "postgres" || scheme == "postgresql":
+		return postgresAt(database)
+	default:
+		return nil, fmt.Errorf("a database is a folder or postgres://…, not %s://…", scheme)
+	}
+}
