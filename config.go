@@ -30,7 +30,8 @@ var errDone = errors.New("done")
 // config is what Hubbub was told at its start, checked.
 type config struct {
 	addr           string         // where to listen, "host:port"
-	data           string         // the data directory; it may not exist yet
+	database       string         // the data directory, which may not exist yet, or postgres://…
+	nats           string         // NATS servers, "nats://a,b,c"; "": none
 	baseURL        url.URL        // the public address; zero: none. Path is "" or "/chat", with no slash at its end
 	timezone       *time.Location // the server's zone, for times shown without script
 	logFormat      string         // "text" or "json"
@@ -46,6 +47,8 @@ type config struct {
 type flags struct {
 	Addr           string `default:":8080" placeholder:"HOST:PORT" help:"Address to listen on."`
 	Data           string `default:"./data" placeholder:"DIR" help:"Directory that everything is kept in."`
+	Database       string `placeholder:"URL" help:"PostgreSQL to keep everything in instead, for several nodes, such as postgres://hubbub@db/hubbub."`
+	NATS           string `name:"nats" placeholder:"URLS" help:"NATS servers through which the nodes tell each other what is new, such as nats://a,b,c (default: PostgreSQL does)."`
 	BaseURL        string `placeholder:"URL" help:"Address that people reach Hubbub at when it is behind a proxy, such as https://intranet/chat/."`
 	Timezone       string `placeholder:"ZONE" help:"Time zone of times shown by browsers without script, such as Europe/Berlin (default: this machine's)."`
 	LogFormat      string `default:"text" placeholder:"FORMAT" help:"Format of the log, text or json."`
@@ -139,9 +142,19 @@ func (f flags) check() (config, error) {
 		}
 	}
 	var err error
-	c := config{addr: f.Addr, data: f.Data, logFormat: f.LogFormat, logFile: f.LogFile}
+	c := config{addr: f.Addr, database: f.Data, logFormat: f.LogFormat, logFile: f.LogFile}
 	complain("addr", checkAddr(f.Addr))
-	complain("data", checkData(f.Data))
+	if f.Database == "" {
+		complain("data", checkData(f.Data))
+	} else {
+		c.database = f.Database
+		complain("database", checkDatabase(f.Database))
+	}
+	c.nats, err = parseNATS(f.NATS)
+	complain("nats", err)
+	if f.NATS != "" && f.Database == "" {
+		complain("nats", errors.New("several nodes need a --database"))
+	}
 	c.baseURL, err = parseBaseURL(f.BaseURL)
 	complain("base-url", err)
 	c.timezone, err = parseTimezone(f.Timezone)
@@ -201,6 +214,43 @@ func checkData(dir string) error {
 		return fmt.Errorf("%q is not a directory", dir)
 	}
 	return nil
+}
+
+// checkDatabase says what is wrong with the address of a database, without
+// quoting it: it may hold a password.
+func checkDatabase(address string) error {
+	u, err := url.Parse(address)
+	if err != nil || u.Scheme != "postgres" && u.Scheme != "postgresql" || u.Opaque != "" {
+		return errors.New("it is no URL such as postgres://user@host/database")
+	}
+	return nil
+}
+
+// parseNATS returns the addresses in a list, the first of which may stand for
+// the others' scheme and user, without quoting them: they may hold a password.
+func parseNATS(list string) (string, error) {
+	if list == "" {
+		return "", nil
+	}
+	var servers []string
+	first := url.URL{Scheme: "nats"}
+	for item := range strings.SplitSeq(list, ",") {
+		item = strings.TrimSpace(item)
+		if !strings.Contains(item, "://") {
+			item = first.Scheme + "://" + item
+		}
+		u, err := url.Parse(item)
+		if err != nil || u.Hostname() == "" || u.Scheme != "nats" && u.Scheme != "tls" || u.Path != "" || u.RawQuery != "" {
+			return "", errors.New("it is no list of addresses such as nats://a,b,c or tls://user:password@a:4222")
+		}
+		if len(servers) == 0 {
+			first = *u
+		} else if u.User == nil {
+			u.User = first.User
+		}
+		servers = append(servers, u.String())
+	}
+	return strings.Join(servers, ","), nil
 }
 
 // parseBaseURL returns the address in the form that browsers send as an

@@ -31,7 +31,7 @@ func TestConfigDefaults(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := config{addr: ":8080", data: "./data", timezone: time.Local, logFormat: "text", postRate: 120, loginRate: 60}
+	want := config{addr: ":8080", database: "./data", timezone: time.Local, logFormat: "text", postRate: 120, loginRate: 60}
 	if !reflect.DeepEqual(got, want) {
 		t.Errorf("got %+v, want %+v", got, want)
 	}
@@ -49,7 +49,8 @@ func TestConfigSources(t *testing.T) {
 	}{
 		{"addr", "127.0.0.1:9000", ":1", func(c config) any { return c.addr }, "127.0.0.1:9000"},
 		{"addr", "[::1]:0", ":1", func(c config) any { return c.addr }, "[::1]:0"},
-		{"data", dir, "elsewhere", func(c config) any { return c.data }, dir},
+		{"data", dir, "elsewhere", database, dir},
+		{"database", "postgres://me:secret@db/chat?sslmode=disable", "postgres://other", database, "postgres://me:secret@db/chat?sslmode=disable"},
 		{"base-url", "https://intranet/chat/", "http://other", baseURL, "https://intranet/chat"},
 		{"base-url", "https://intranet/chat", "http://other", baseURL, "https://intranet/chat"},
 		{"base-url", "HTTP://Intranet:80", "http://other", baseURL, "http://intranet"},
@@ -94,6 +95,26 @@ func TestConfigSources(t *testing.T) {
 }
 
 func baseURL(c config) any { return c.baseURL.String() }
+
+func database(c config) any { return c.database }
+
+// TestConfigNATS reads lists of servers. NATS is for several nodes, which need
+// PostgreSQL.
+func TestConfigNATS(t *testing.T) {
+	t.Parallel()
+	for given, want := range map[string]string{
+		"nats://a":                "nats://a",
+		"a":                       "nats://a",
+		"nats://a,b:4223, c":      "nats://a,nats://b:4223,nats://c",
+		"tls://me:secret@a,b":     "tls://me:secret@a,tls://me:secret@b",
+		"nats://a,tls://you@b:99": "nats://a,tls://you@b:99",
+	} {
+		c, err := parseConfig([]string{"--database=postgres://db/chat", "--nats=" + given}, environment(nil), io.Discard)
+		if err != nil || c.nats != want {
+			t.Errorf("%s: got %q, %v, want %q", given, c.nats, err, want)
+		}
+	}
+}
 
 func TestConfigTLS(t *testing.T) {
 	t.Parallel()
@@ -158,6 +179,9 @@ func TestConfigRefuses(t *testing.T) {
 		{"addr", ":http", `--addr: ":http" has no port from 0 to 65535`},
 		{"addr", ":65536", `--addr: ":65536" has no port from 0 to 65535`},
 		{"data", file, `--data: "` + file + `" is not a directory`},
+		{"database", "mysql://me:secret@db/", `--database: it is no URL such as postgres://user@host/database`},
+		{"database", "./data", `--database: it is no URL such as postgres://user@host/database`},
+		{"nats", "nats://a", `--nats: several nodes need a --database`},
 		{"base-url", "intranet/chat", `--base-url: "intranet/chat" does not start with http:// or https://`},
 		{"base-url", "ftp://intranet/", `--base-url: "ftp://intranet/" does not start with http:// or https://`},
 		{"base-url", "http://a b/", `--base-url: "http://a b/" is not a URL`},
@@ -209,6 +233,8 @@ func TestConfigRefuses(t *testing.T) {
 		{"a key of another certificate", []string{"--tls-cert", cert, "--tls-key", otherKey}, []string{`--tls-cert: "` + cert, "does not match"}},
 		{"an unknown flag", []string{"--colour=red"}, []string{"unknown flag --colour", "--help"}},
 		{"an argument", []string{"serve"}, []string{"unexpected argument serve", "--help"}},
+		{"no NATS", []string{"--database=postgres://db/", "--nats=http://me:secret@a"}, []string{"--nats: it is no list"}},
+		{"no host", []string{"--database=postgres://db/", "--nats=nats://a,,b"}, []string{"--nats: it is no list"}},
 		{"two bad values", []string{"--addr=x", "--post-rate=x"}, []string{"--addr: ", "\n--post-rate: "}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -237,7 +263,7 @@ func TestConfigHelp(t *testing.T) {
 		help := strings.Join(strings.Fields(out.String()), " ") // as if it were not wrapped
 		want := []string{"Hubbub is team chat", "--help", "--version", "default: :8080", "default: ./data", "default: text", "default: 120", "default: 60"}
 		for _, flag := range []string{
-			"addr", "data", "base-url", "timezone", "log-format", "log-file",
+			"addr", "data", "database", "nats", "base-url", "timezone", "log-format", "log-file",
 			"tls-cert", "tls-key", "post-rate", "login-rate", "trusted-proxies",
 		} {
 			want = append(want, "--"+flag+"=", "["+envName(flag)+"]")

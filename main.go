@@ -62,7 +62,7 @@ func run(ctx context.Context, args []string, getenv func(string) string, stdout,
 	if err != nil {
 		return err
 	}
-	st, err := store.Open(ctx, c.data)
+	st, err := store.Open(ctx, c.database)
 	if err != nil {
 		return err
 	}
