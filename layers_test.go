@@ -25,7 +25,7 @@ var layers = map[string][]string{
 	"locale":     nil,
 	"static":     nil,
 	"store":      nil,
-	"e2e":        nil, // it knows only the binary
+	"e2e":        {"e2e"}, // it knows only the binary; the benchmark starts servers beside it
 }
 
 // servers is the package that starts the servers which tests need: any test may
@@ -241,6 +241,7 @@ func TestLayersCanFail(t *testing.T) {
 		{"store's tests start a server", "store/a_test.go", `package store; import _ "hubbub/e2e/throwaway"`, ""},
 		{"the store starts a server", "store/a.go", `package store; import _ "hubbub/e2e/throwaway"`, "store may not import hubbub/e2e/throwaway"},
 		{"below a folder", "hub/deep/a.go", `package deep; import _ "hubbub/store/migrations"`, "hub may not import hubbub/store/migrations"},
+		{"the benchmark starts a server", "e2e/bench/a.go", `package main; import _ "hubbub/e2e/throwaway"`, ""},
 		{"e2e imports main's parts", "e2e/a_test.go", `package e2e; import _ "hubbub/store"`, "e2e may not import hubbub/store"},
 		{"handlers import main", "handlers/a.go", `package handlers; import _ "hubbub"`, "handlers may not import hubbub"},
 		{"another module of a like name", "hub/a.go", `package hub; import _ "hubbubble/store"`, ""},
