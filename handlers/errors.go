@@ -50,7 +50,7 @@ func failureOf(err error) *failure {
 		return errNoPage
 	case errors.Is(err, store.ErrNotAuthor):
 		return errNotYours
-	case errors.Is(err, store.ErrClosed), errors.Is(err, hub.ErrRestart):
+	case errors.Is(err, store.ErrClosed), errors.Is(err, hub.ErrRestart), store.Unavailable(err):
 		return errUnavailable
 	case errors.Is(err, context.DeadlineExceeded):
 		return errTimeout

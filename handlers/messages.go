@@ -7,6 +7,7 @@ import (
 	"errors"
 	"net/http"
 	"strconv"
+	"strings"
 	"time"
 	"unicode/utf8"
 
@@ -51,7 +52,7 @@ func (h *Handlers) post(w http.ResponseWriter, r *http.Request, p *components.Pa
 			Channel: channel, Body: typed, Error: sentence, Key: key,
 		})
 	}
-	if len(key) > maxKey {
+	if len(key) > maxKey || !utf8.ValidString(key) || strings.ContainsRune(key, 0) {
 		key = "" // the page that is answered with gets another
 		return refuse(http.StatusBadRequest, p.Locale.KeyInvalid)
 	}

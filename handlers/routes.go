@@ -25,7 +25,7 @@ const (
 	ReadTimeout   = 30 * time.Second
 	WriteTimeout  = 60 * time.Second
 
-	workTimeout = 30 * time.Second // for a page
+	workTimeout = 15 * time.Second // for a page
 )
 
 // page answers a request with the page that it belongs to. errors.go answers

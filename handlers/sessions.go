@@ -51,6 +51,7 @@ func (h *Handlers) newSessions() *scs.SessionManager {
 	m.Cookie.Path = h.base + "/"
 	m.Cookie.Secure = h.Secure
 	m.ErrorFunc = func(w http.ResponseWriter, r *http.Request, err error) {
+		_ = parseForm(r) // the page gives back what was typed
 		p := &components.Page{Base: h.base, Locale: language(r), Zone: h.Zone, Assets: h.Assets, Here: "/"}
 		h.fail(w, r, p, errors.Join(errUnavailable, err))
 	}

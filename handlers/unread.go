@@ -161,6 +161,7 @@ func (n *news) run(ctx context.Context) {
 		began := time.Now()
 		if err := n.tell(ctx); err != nil && ctx.Err() == nil {
 			n.h.Log.Error("unread messages could not be counted", "error", err)
+			n.note(func() {}) // again
 		}
 		if !pause(ctx, max(newsRest, 9*time.Since(began))) {
 			return

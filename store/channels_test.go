@@ -6,60 +6,62 @@ import (
 )
 
 func TestChannels(t *testing.T) {
-	t.Parallel()
-	s := newStore(t)
-	if got := must[[]Channel](t)(s.Channels(t.Context())); len(got) != 0 {
-		t.Errorf("a new store has channels: %+v", got)
-	}
-	for _, name := range []string{"zebra", "Ant", "a/b ?#%", "会议室"} {
-		c := newChannel(t, s, name)
-		if c.Name != name || c.Revision != 0 || !c.CreatedAt.Equal(noon) {
-			t.Errorf("new: %+v", c)
+	onBoth(t, func(t *testing.T, database string) {
+		s := openStore(t, database)
+		if got := must[[]Channel](t)(s.Channels(t.Context())); len(got) != 0 {
+			t.Errorf("a new store has channels: %+v", got)
 		}
-		if got := must[Channel](t)(s.Channel(t.Context(), c.ID)); got != c {
-			t.Errorf("by id: got %+v, want %+v", got, c)
+		for _, name := range []string{"zebra", "Ant", "a/b ?#%", "会议室"} {
+			c := newChannel(t, s, name)
+			if c.Name != name || c.Revision != 0 || !c.CreatedAt.Equal(noon) {
+				t.Errorf("new: %+v", c)
+			}
+			if got := must[Channel](t)(s.Channel(t.Context(), c.ID)); got != c {
+				t.Errorf("by id: got %+v, want %+v", got, c)
+			}
+			if got := must[Channel](t)(s.ChannelByName(t.Context(), channelName(t, name))); got != c {
+				t.Errorf("by name: got %+v, want %+v", got, c)
+			}
 		}
-		if got := must[Channel](t)(s.ChannelByName(t.Context(), channelName(t, name))); got != c {
-			t.Errorf("by name: got %+v, want %+v", got, c)
+		for _, name := range []string{"ant", "ANT", "ａｎｔ"} {
+			if _, err := s.CreateChannel(t.Context(), channelName(t, name), noon); !errors.Is(err, ErrChannelExists) {
+				t.Errorf("creating %q: %v, want ErrChannelExists", name, err)
+			}
+			if got, err := s.ChannelByName(t.Context(), channelName(t, name)); err != nil || got.Name != "Ant" {
+				t.Errorf("finding %q: %+v, %v", name, got, err)
+			}
 		}
-	}
-	for _, name := range []string{"ant", "ANT", "ａｎｔ"} {
-		if _, err := s.CreateChannel(t.Context(), channelName(t, name), noon); !errors.Is(err, ErrChannelExists) {
-			t.Errorf("creating %q: %v, want ErrChannelExists", name, err)
+		var names []string
+		for _, c := range must[[]Channel](t)(s.Channels(t.Context())) {
+			names = append(names, c.Name)
 		}
-		if got, err := s.ChannelByName(t.Context(), channelName(t, name)); err != nil || got.Name != "Ant" {
-			t.Errorf("finding %q: %+v, %v", name, got, err)
+		if len(names) != 4 || names[0] != "a/b ?#%" || names[1] != "Ant" || names[2] != "zebra" {
+			t.Errorf("got %q, want them by name", names)
 		}
-	}
-	var names []string
-	for _, c := range must[[]Channel](t)(s.Channels(t.Context())) {
-		names = append(names, c.Name)
-	}
-	if len(names) != 4 || names[0] != "a/b ?#%" || names[1] != "Ant" || names[2] != "zebra" {
-		t.Errorf("got %q, want them by name", names)
-	}
-	if _, err := s.Channel(t.Context(), 99); !errors.Is(err, ErrNotFound) {
-		t.Errorf("a missing channel: %v", err)
-	}
-	if _, err := s.ChannelByName(t.Context(), channelName(t, "none")); !errors.Is(err, ErrNotFound) {
-		t.Errorf("a missing channel's name: %v", err)
-	}
+		if _, err := s.Channel(t.Context(), 99); !errors.Is(err, ErrNotFound) {
+			t.Errorf("a missing channel: %v", err)
+		}
+		if _, err := s.ChannelByName(t.Context(), channelName(t, "none")); !errors.Is(err, ErrNotFound) {
+			t.Errorf("a missing channel's name: %v", err)
+		}
+	})
 }
 
 // TestEnsureChannel furnishes a new installation and leaves any other alone.
 func TestEnsureChannel(t *testing.T) {
-	t.Parallel()
-	s := newStore(t)
-	names := func() (all []string) {
-		for _, c := range must[[]Channel](t)(s.Channels(t.Context())) {
-			all = append(all, c.Name)
+	onBoth(t, func(t *testing.T, database string) {
+		s := openStore(t, database)
+		names := func() (all []string) {
+			for _, c := range must[[]Channel](t)(s.Channels(t.Context())) {
+				all = append(all, c.Name)
+			}
+			return all
 		}
-		return all
-	}
-	for _, name := range []string{"general", "general", "other"} {
-		check(t, s.EnsureChannel(t.Context(), channelName(t, name), noon))
-		if got := names(); len(got) != 1 || got[0] != "general" {
-			t.Errorf("after %s: %q", name, got)
+		for _, name := range []string{"general", "general", "other"} {
+			check(t, s.EnsureChannel(t.Context(), channelName(t, name), noon))
+			if got := names(); len(got) != 1 || got[0] != "general" {
+				t.Errorf("after %s: %q", name, got)
+			}
 		}
-	}
+	})
 }

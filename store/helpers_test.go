@@ -1,24 +1,72 @@
 package store
 
 import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
 	"slices"
+	"sync"
 	"testing"
 	"time"
+
+	"hubbub/e2e/throwaway"
 )
 
 // noon is the time of whatever happens in these tests.
 var noon = time.Date(2026, time.November, 22, 12, 0, 0, 123456000, time.UTC)
 
-// newStore returns an empty store in a folder of its own.
-func newStore(t testing.TB) *Store {
-	t.Helper()
-	return openStore(t, t.TempDir())
+// server is a PostgreSQL for the tests of this package, once one of them needs
+// it.
+var server struct {
+	sync.Once
+	*throwaway.Postgres
+	err error
 }
 
-// openStore opens the store in a folder and closes it when the test ends.
-func openStore(t testing.TB, dir string) *Store {
+// TestMain ends the server that tests have started.
+func TestMain(m *testing.M) {
+	code := m.Run()
+	if server.Postgres != nil {
+		if err := server.Close(); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			code = 1
+		}
+	}
+	os.Exit(code)
+}
+
+// onBoth runs a test on both engines, each time with a new database.
+func onBoth(t *testing.T, test func(t *testing.T, database string)) {
+	t.Parallel()
+	t.Run("SQLite", func(t *testing.T) {
+		t.Parallel()
+		test(t, newSQLite(t))
+	})
+	t.Run("PostgreSQL", func(t *testing.T) {
+		t.Parallel()
+		test(t, newPostgres(t))
+	})
+}
+
+// newSQLite returns a folder for a database.
+func newSQLite(t testing.TB) string {
 	t.Helper()
-	s, err := Open(t.Context(), dir)
+	return filepath.Join(t.TempDir(), "not", "there yet ?#%20")
+}
+
+// newPostgres returns the address of an empty database.
+func newPostgres(t testing.TB) string {
+	t.Helper()
+	server.Do(func() { server.Postgres, server.err = throwaway.StartPostgres(context.Background()) })
+	check(t, server.err)
+	return must[string](t)(server.NewDatabase(t.Context()))
+}
+
+// openStore opens a store and closes it when the test ends.
+func openStore(t testing.TB, database string) *Store {
+	t.Helper()
+	s, err := Open(t.Context(), database)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -58,7 +58,7 @@ func scanMessages(rows *sql.Rows) ([]Message, error) {
 // now; "" is no key.
 func (s *Store) Post(ctx context.Context, channel Channel, author User, body, key string, now time.Time) (Message, error) {
 	var posted Message
-	err := s.writeIn(ctx, channel.ID, func(ctx context.Context, t *tx) error {
+	err := s.writeWith(ctx, lockChannel(channel.ID), func(ctx context.Context, t *tx) error {
 		m := Message{
 			ChannelID: channel.ID, Channel: channel.Name,
 			AuthorID: author.ID, AuthorName: author.Name,
@@ -98,7 +98,7 @@ func (s *Store) Post(ctx context.Context, channel Channel, author User, body, ke
 // ErrNotFound and, where the message is not by that author, with ErrNotAuthor.
 // To delete what is deleted already changes nothing.
 func (s *Store) DeleteMessage(ctx context.Context, channelID, id, authorID int64) error {
-	return s.writeIn(ctx, channelID, func(ctx context.Context, t *tx) error {
+	return s.writeWith(ctx, lockChannel(channelID), func(ctx context.Context, t *tx) error {
 		m, err := scanMessage(t.QueryRowContext(ctx, selectMessages+`
 			WHERE m.channel_id = $1 AND m.id = $2`, channelID, id))
 		if err != nil {

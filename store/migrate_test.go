@@ -2,11 +2,13 @@ package store
 
 import (
 	"database/sql"
+	"errors"
 	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
 	"reflect"
+	"regexp"
 	"strings"
 	"testing"
 )
@@ -18,95 +20,111 @@ func TestMigrateFromEverySchema(t *testing.T) {
 	files := must[[]string](t)(fs.Glob(migrations, "migrations/*.sql"))
 	for version := 1; version <= len(files); version++ {
 		t.Run(fmt.Sprint(version), func(t *testing.T) {
-			t.Parallel()
-			dir := t.TempDir()
-			db := must[*pool](t)(openSQLite(filepath.Join(dir, "hubbub.db"), "immediate", 1))
-			must[sql.Result](t)(db.Exec(`CREATE TABLE schema (version INTEGER NOT NULL)`))
-			for i, file := range files[:version] {
-				check(t, sqliteIn(dir).alone(t.Context(), db.DB, func(conn *sql.Conn) error {
-					return migrateTo(t.Context(), sqliteIn(dir), conn, i+1, file)
-				}))
-			}
-			data := must[[]byte](t)(os.ReadFile(fmt.Sprintf("testdata/%04d.sql", version)))
-			must[sql.Result](t)(db.Exec(string(data)))
-			check(t, db.Close())
-
-			s := openStore(t, dir)
-			want := describe(t, s)
-			if want.channels != 2 || want.users != 2 || want.bodies != "hello|你好|" || want.revision != 4 {
-				t.Errorf("got %+v", want)
-			}
-			anna := must[User](t)(s.UserByName(t.Context(), userName(t, "Anna")))
-			general := must[Channel](t)(s.ChannelByName(t.Context(), channelName(t, "general")))
-			if m := must[Message](t)(s.Post(t.Context(), general, anna, "again", "key", noon)); m.ID != 1 {
-				t.Errorf("a key from before posts again: %+v", m)
-			}
-			if m := post(t, s, general, anna, "new"); m.ID != 5 {
-				t.Errorf("the next message: %+v", m)
-			}
-			// What was there before positions were is read where the user was last.
-			empty := must[Channel](t)(s.ChannelByName(t.Context(), channelName(t, "a/b")))
-			if position, err := s.Position(t.Context(), anna.ID, empty.ID); position != 0 || err != nil {
-				t.Errorf("Anna's position: %d, %v", position, err)
-			}
-			for token, open := range map[string]bool{"open": true, "over": false} {
-				if _, found, err := s.Sessions().FindCtx(t.Context(), token); found != open || err != nil {
-					t.Errorf("session %s: %v, %v", token, found, err)
+			onBoth(t, func(t *testing.T, database string) {
+				fill(t, database, files[:version])
+				s := openStore(t, database)
+				want := describe(t, s)
+				if want.channels != 2 || want.users != 2 || want.bodies != "hello|你好|" || want.revision != 4 {
+					t.Errorf("got %+v", want)
 				}
-			}
+				anna := must[User](t)(s.UserByName(t.Context(), userName(t, "Anna")))
+				general := must[Channel](t)(s.ChannelByName(t.Context(), channelName(t, "general")))
+				if m := must[Message](t)(s.Post(t.Context(), general, anna, "again", "key", noon)); m.ID != 1 {
+					t.Errorf("a key from before posts again: %+v", m)
+				}
+				if m := post(t, s, general, anna, "new"); m.ID != 5 {
+					t.Errorf("the next message: %+v", m)
+				}
+				// What was there before positions were is read where the user was last.
+				empty := must[Channel](t)(s.ChannelByName(t.Context(), channelName(t, "a/b")))
+				if position, err := s.Position(t.Context(), anna.ID, empty.ID); position != 0 || err != nil {
+					t.Errorf("Anna's position: %d, %v", position, err)
+				}
+				for token, open := range map[string]bool{"open": true, "over": false} {
+					if _, found, err := s.Sessions().FindCtx(t.Context(), token); found != open || err != nil {
+						t.Errorf("session %s: %v, %v", token, found, err)
+					}
+				}
+			})
 		})
 	}
 }
 
+// fill runs some migrations, and then what testdata has for the last of them.
+func fill(t *testing.T, database string, files []string) {
+	t.Helper()
+	engine := must[engine](t)(engineOf(database))
+	db, readers, err := engine.open(t.Context())
+	check(t, err)
+	check(t, engine.alone(t.Context(), db.DB, func(conn *sql.Conn) error {
+		_, err := conn.ExecContext(t.Context(), `CREATE TABLE schema (version INTEGER NOT NULL)`)
+		for i, file := range files {
+			if err == nil {
+				err = migrateTo(t.Context(), engine, conn, i+1, file)
+			}
+		}
+		return err
+	}))
+	data := string(must[[]byte](t)(os.ReadFile(fmt.Sprintf("testdata/%04d.sql", len(files)))))
+	if engine.shared() {
+		data = regexp.MustCompile(`x'(\w*)'`).ReplaceAllString(data, `'\x$1'`)
+	}
+	must[sql.Result](t)(db.Exec(data))
+	check(t, errors.Join(db.Close(), readers.Close()))
+}
+
 // TestReopen closes a store and finds everything again.
 func TestReopen(t *testing.T) {
-	t.Parallel()
-	dir := filepath.Join(t.TempDir(), "not", "there yet ?#%20")
-	s := openStore(t, dir)
-	c, u := newChannel(t, s, "general"), newUser(t, s, "Anna")
-	for i := range 30 {
-		post(t, s, c, u, fmt.Sprint("message ", i))
-	}
-	check(t, s.DeleteMessage(t.Context(), c.ID, 7, u.ID))
-	check(t, s.Visit(t.Context(), u.ID, c.ID, 3, noon))
-	before := describe(t, s)
-	check(t, s.Close())
+	onBoth(t, func(t *testing.T, database string) {
+		s := openStore(t, database)
+		c, u := newChannel(t, s, "general"), newUser(t, s, "Anna")
+		for i := range 30 {
+			post(t, s, c, u, fmt.Sprint("message ", i))
+		}
+		check(t, s.DeleteMessage(t.Context(), c.ID, 7, u.ID))
+		check(t, s.Visit(t.Context(), u.ID, c.ID, 3, noon))
+		before := describe(t, s)
+		check(t, s.Close())
 
-	s = openStore(t, dir)
-	if after := describe(t, s); !reflect.DeepEqual(after, before) {
-		t.Errorf("got %+v, want %+v", after, before)
-	}
-	if m := post(t, s, c, u, "next"); m.ID != 32 {
-		t.Errorf("the next message: %+v", m)
-	}
-	var verdict string
-	check(t, s.readers.QueryRow(`PRAGMA integrity_check`).Scan(&verdict))
-	if verdict != "ok" {
-		t.Error(verdict)
-	}
+		s = openStore(t, database)
+		if after := describe(t, s); !reflect.DeepEqual(after, before) {
+			t.Errorf("got %+v, want %+v", after, before)
+		}
+		if m := post(t, s, c, u, "next"); m.ID != 32 {
+			t.Errorf("the next message: %+v", m)
+		}
+		if s.engine.shared() {
+			return
+		}
+		var verdict string
+		check(t, s.readers.QueryRow(`PRAGMA integrity_check`).Scan(&verdict))
+		if verdict != "ok" {
+			t.Error(verdict)
+		}
+	})
 }
 
 // TestNewerSchema keeps an old program away from a newer one's data.
 func TestNewerSchema(t *testing.T) {
-	t.Parallel()
-	dir := t.TempDir()
-	s := openStore(t, dir)
-	must[sql.Result](t)(s.writer.db.Exec(`INSERT INTO schema (version) VALUES (99)`))
-	check(t, s.Close())
-	s, err := Open(t.Context(), dir)
-	if err == nil {
-		closeStore(t, s)
-		t.Fatal("it was opened")
-	}
-	if !strings.Contains(err.Error(), "newer Hubbub") || !strings.Contains(err.Error(), "99") {
-		t.Errorf("got %q, want a sentence that says so", err)
-	}
+	onBoth(t, func(t *testing.T, database string) {
+		s := openStore(t, database)
+		must[sql.Result](t)(s.writer.db.Exec(`INSERT INTO schema (version) VALUES (99)`))
+		check(t, s.Close())
+		s, err := Open(t.Context(), database)
+		if err == nil {
+			closeStore(t, s)
+			t.Fatal("it was opened")
+		}
+		if !strings.Contains(err.Error(), "newer Hubbub") || !strings.Contains(err.Error(), "99") {
+			t.Errorf("got %q, want a sentence that says so", err)
+		}
+	})
 }
 
 // TestOpenSettings holds every connection to what durability rests on.
 func TestOpenSettings(t *testing.T) {
 	t.Parallel()
-	s := newStore(t)
+	s := openStore(t, newSQLite(t))
 	for name, db := range map[string]*sql.DB{"writer": s.writer.db.DB, "readers": s.readers.DB} {
 		for pragma, want := range map[string]string{
 			"journal_mode": "wal", "synchronous": "2", "foreign_keys": "1", "secure_delete": "1", "busy_timeout": "10000",

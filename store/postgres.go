@@ -95,7 +95,7 @@ func (*postgres) snapshot() *sql.TxOptions {
 
 func (*postgres) shared() bool { return true }
 
-func (*postgres) writeLimit() time.Duration { return 10 * time.Second }
+func (*postgres) writeLimit() time.Duration { return 5 * time.Second }
 
 func (*postgres) inOrder() string { return fmt.Sprintf("SELECT pg_advisory_xact_lock(%d)", orderLock) }
 

@@ -30,7 +30,7 @@ type positions struct {
 func (s *Store) positionsOf(ctx context.Context, userID int64) (*positions, error) {
 	return s.positions.get(userID, func() (*positions, error) {
 		rows, err := s.readers.QueryContext(ctx, `
-			SELECT channel_id, revision FROM positions WHERE user_id = $1 ORDER BY visited_at DESC`, userID)
+			SELECT channel_id, revision FROM positions WHERE user_id = $1 ORDER BY visited_at DESC, channel_id`, userID)
 		if err != nil {
 			return nil, err
 		}
@@ -75,12 +75,8 @@ func (s *Store) Positions(ctx context.Context, userID int64) (map[int64]int64, e
 // Visit notes that a user has gone into a channel, the last one for now, and
 // has read it up to a revision.
 func (s *Store) Visit(ctx context.Context, userID, channelID, revision int64, now time.Time) error {
-	return s.write(ctx, func(ctx context.Context, t *tx) error {
-		_, err := t.ExecContext(ctx, `UPDATE users SET last_channel = $1 WHERE id = $2`, channelID, userID)
-		if err != nil {
-			return err
-		}
-		_, err = t.ExecContext(ctx, `
+	return s.writeWith(ctx, lockPosition(userID, channelID), func(ctx context.Context, t *tx) error {
+		_, err := t.ExecContext(ctx, `
 			INSERT INTO positions (user_id, channel_id, revision, visited_at) VALUES ($1, $2, $3, $4)
 			ON CONFLICT (user_id, channel_id) DO UPDATE SET visited_at = excluded.visited_at,
 				revision = CASE WHEN positions.revision < excluded.revision THEN excluded.revision ELSE positions.revision END`,
@@ -96,7 +92,7 @@ func (s *Store) Visit(ctx context.Context, userID, channelID, revision int64, no
 // Read notes that a user has read a channel up to a revision. A position never
 // goes back by it, and there is none for a channel that was never visited.
 func (s *Store) Read(ctx context.Context, userID, channelID, revision int64) error {
-	return s.write(ctx, func(ctx context.Context, t *tx) error {
+	return s.writeWith(ctx, lockPosition(userID, channelID), func(ctx context.Context, t *tx) error {
 		_, err := t.ExecContext(ctx, `
 			UPDATE positions SET revision = $3 WHERE user_id = $1 AND channel_id = $2 AND revision < $3`,
 			userID, channelID, revision)
@@ -108,7 +104,7 @@ func (s *Store) Read(ctx context.Context, userID, channelID, revision int64) err
 // MarkUnread sets a user's position back to before a message, if it is not
 // before it already.
 func (s *Store) MarkUnread(ctx context.Context, userID, channelID, id int64) error {
-	return s.write(ctx, func(ctx context.Context, t *tx) error {
+	return s.writeWith(ctx, lockPosition(userID, channelID), func(ctx context.Context, t *tx) error {
 		_, err := t.ExecContext(ctx, `
 			UPDATE positions SET revision = $3 WHERE user_id = $1 AND channel_id = $2 AND revision > $3`,
 			userID, channelID, id-1)

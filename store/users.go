@@ -22,7 +22,10 @@ type User struct {
 // HasPassword says whether the user can sign in by name and password.
 func (u *User) HasPassword() bool { return u.Password != "" }
 
-const userColumns = `id, name, password, epoch, last_channel, created_at`
+// The column last_channel is of the time before positions.
+const userColumns = `id, name, password, epoch,
+	coalesce((SELECT channel_id FROM positions WHERE user_id = users.id ORDER BY visited_at DESC, channel_id LIMIT 1), 0),
+	created_at`
 
 func scanUser(row interface{ Scan(...any) error }) (User, error) {
 	var u User

@@ -7,89 +7,92 @@ import (
 )
 
 func TestUserNamesAreUnique(t *testing.T) {
-	t.Parallel()
-	s := newStore(t)
-	anna := newUser(t, s, "Anna")
-	for about, typed := range map[string]string{
-		"same": "Anna", "case": "aNNa", "width": "Ａｎｎａ", "look-alike": "Аnnа", "spaces": " Anna ",
-	} {
-		if _, err := s.CreateUser(t.Context(), userName(t, typed), "", noon); !errors.Is(err, ErrNameTaken) {
-			t.Errorf("%s: creating %q: %v, want ErrNameTaken", about, typed, err)
+	onBoth(t, func(t *testing.T, database string) {
+		s := openStore(t, database)
+		anna := newUser(t, s, "Anna")
+		for about, typed := range map[string]string{
+			"same": "Anna", "case": "aNNa", "width": "Ａｎｎａ", "look-alike": "Аnnа", "spaces": " Anna ",
+		} {
+			if _, err := s.CreateUser(t.Context(), userName(t, typed), "", noon); !errors.Is(err, ErrNameTaken) {
+				t.Errorf("%s: creating %q: %v, want ErrNameTaken", about, typed, err)
+			}
 		}
-	}
-	newUser(t, s, "Anne")
+		newUser(t, s, "Anne")
 
-	for _, typed := range []string{"Anna", "ANNA", "ａｎｎａ"} {
-		if got, err := s.UserByName(t.Context(), userName(t, typed)); err != nil || got != anna {
-			t.Errorf("UserByName(%q) = %+v, %v; want %+v", typed, got, err, anna)
+		for _, typed := range []string{"Anna", "ANNA", "ａｎｎａ"} {
+			if got, err := s.UserByName(t.Context(), userName(t, typed)); err != nil || got != anna {
+				t.Errorf("UserByName(%q) = %+v, %v; want %+v", typed, got, err, anna)
+			}
 		}
-	}
-	// Nobody is found by a name that only looks like theirs.
-	for _, typed := range []string{"Аnnа", "Ann"} {
-		if got, err := s.UserByName(t.Context(), userName(t, typed)); !errors.Is(err, ErrNotFound) {
-			t.Errorf("UserByName(%q) = %+v, %v; want ErrNotFound", typed, got, err)
+		// Nobody is found by a name that only looks like theirs.
+		for _, typed := range []string{"Аnnа", "Ann"} {
+			if got, err := s.UserByName(t.Context(), userName(t, typed)); !errors.Is(err, ErrNotFound) {
+				t.Errorf("UserByName(%q) = %+v, %v; want ErrNotFound", typed, got, err)
+			}
 		}
-	}
+	})
 }
 
 // TestOneOfManyGetsTheName has many ask for one name at the same moment.
 func TestOneOfManyGetsTheName(t *testing.T) {
-	t.Parallel()
-	s := newStore(t)
-	var group sync.WaitGroup
-	errs := make(chan error, 60)
-	for i := range cap(errs) {
-		name := userName(t, []string{"Anna", "ANNA", "Аnnа"}[i%3])
-		group.Go(func() {
-			_, err := s.CreateUser(t.Context(), name, "", noon)
-			errs <- err
-		})
-	}
-	group.Wait()
-	close(errs)
-	won := 0
-	for err := range errs {
-		if err == nil {
-			won++
-		} else if !errors.Is(err, ErrNameTaken) {
-			t.Error(err)
+	onBoth(t, func(t *testing.T, database string) {
+		s := openStore(t, database)
+		var group sync.WaitGroup
+		errs := make(chan error, 60)
+		for i := range cap(errs) {
+			name := userName(t, []string{"Anna", "ANNA", "Аnnа"}[i%3])
+			group.Go(func() {
+				_, err := s.CreateUser(t.Context(), name, "", noon)
+				errs <- err
+			})
 		}
-	}
-	if won != 1 {
-		t.Errorf("%d got the name, want one", won)
-	}
+		group.Wait()
+		close(errs)
+		won := 0
+		for err := range errs {
+			if err == nil {
+				won++
+			} else if !errors.Is(err, ErrNameTaken) {
+				t.Error(err)
+			}
+		}
+		if won != 1 {
+			t.Errorf("%d got the name, want one", won)
+		}
+	})
 }
 
 func TestUser(t *testing.T) {
-	t.Parallel()
-	s := newStore(t)
-	anna, bea := newUser(t, s, "Anna"), newUser(t, s, "Bea")
-	if anna.ID == bea.ID || anna.HasPassword() || anna.Epoch != 1 || !anna.CreatedAt.Equal(noon) || anna.LastChannel != 0 {
-		t.Errorf("new: %+v, %+v", anna, bea)
-	}
+	onBoth(t, func(t *testing.T, database string) {
+		s := openStore(t, database)
+		anna, bea := newUser(t, s, "Anna"), newUser(t, s, "Bea")
+		if anna.ID == bea.ID || anna.HasPassword() || anna.Epoch != 1 || !anna.CreatedAt.Equal(noon) || anna.LastChannel != 0 {
+			t.Errorf("new: %+v, %+v", anna, bea)
+		}
 
-	changed := must[User](t)(s.SetPassword(t.Context(), anna.ID, "hash"))
-	if changed.Password != "hash" || !changed.HasPassword() || changed.Epoch != anna.Epoch+1 {
-		t.Errorf("after SetPassword: %+v", changed)
-	}
-	removed := must[User](t)(s.SetPassword(t.Context(), anna.ID, ""))
-	if removed.HasPassword() || removed.Epoch != anna.Epoch+2 {
-		t.Errorf("after removing it: %+v", removed)
-	}
-	general := newChannel(t, s, "general")
-	check(t, s.Visit(t.Context(), anna.ID, general.ID, 0, noon))
-	removed.LastChannel = general.ID
-	if got := must[User](t)(s.User(t.Context(), anna.ID)); got != removed {
-		t.Errorf("got %+v, want %+v", got, removed)
-	}
-	if got := must[User](t)(s.User(t.Context(), bea.ID)); got != bea {
-		t.Errorf("another's changes reached %+v", got)
-	}
+		changed := must[User](t)(s.SetPassword(t.Context(), anna.ID, "hash"))
+		if changed.Password != "hash" || !changed.HasPassword() || changed.Epoch != anna.Epoch+1 {
+			t.Errorf("after SetPassword: %+v", changed)
+		}
+		removed := must[User](t)(s.SetPassword(t.Context(), anna.ID, ""))
+		if removed.HasPassword() || removed.Epoch != anna.Epoch+2 {
+			t.Errorf("after removing it: %+v", removed)
+		}
+		general := newChannel(t, s, "general")
+		check(t, s.Visit(t.Context(), anna.ID, general.ID, 0, noon))
+		removed.LastChannel = general.ID
+		if got := must[User](t)(s.User(t.Context(), anna.ID)); got != removed {
+			t.Errorf("got %+v, want %+v", got, removed)
+		}
+		if got := must[User](t)(s.User(t.Context(), bea.ID)); got != bea {
+			t.Errorf("another's changes reached %+v", got)
+		}
 
-	if _, err := s.User(t.Context(), 99); !errors.Is(err, ErrNotFound) {
-		t.Errorf("a missing user: %v", err)
-	}
-	if _, err := s.SetPassword(t.Context(), 99, "hash"); !errors.Is(err, ErrNotFound) {
-		t.Errorf("the password of a missing user: %v", err)
-	}
+		if _, err := s.User(t.Context(), 99); !errors.Is(err, ErrNotFound) {
+			t.Errorf("a missing user: %v", err)
+		}
+		if _, err := s.SetPassword(t.Context(), 99, "hash"); !errors.Is(err, ErrNotFound) {
+			t.Errorf("the password of a missing user: %v", err)
+		}
+	})
 }

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"runtime"
 	"slices"
 )
@@ -46,10 +47,10 @@ type writer struct {
 }
 
 type write struct {
-	ctx context.Context
-	in  int64 // the channel that it changes, 0 for none
-	do  func(ctx context.Context, t *tx) error
-	err chan error // has room for one, so that the writer never waits
+	ctx   context.Context
+	locks locks
+	do    func(ctx context.Context, t *tx) error
+	err   chan error // has room for one, so that the writer never waits
 }
 
 func startWriter(engine engine, db *pool) *writer {
@@ -70,13 +71,29 @@ func startWriter(engine engine, db *pool) *writer {
 // Once begun, a write is finished whatever becomes of ctx, for its caller could
 // not know whether it took place.
 func (s *Store) write(ctx context.Context, do func(ctx context.Context, t *tx) error) error {
-	return s.writeIn(ctx, 0, do)
+	return s.writeWith(ctx, locks{}, do)
 }
 
-// writeIn is write for what changes a channel.
-func (s *Store) writeIn(ctx context.Context, channelID int64, do func(ctx context.Context, t *tx) error) error {
+// locks names what a write keeps from other nodes till its commit. Writes of
+// one commit are run in the order of their locks: two commits that wanted each
+// other's would wait for ever.
+type locks struct{ first, then int64 }
+
+// lockPosition is of a write of a user's position in a channel.
+func lockPosition(userID, channelID int64) locks { return locks{userID, channelID} }
+
+// lockChannel is of a write that changes a channel. Many want the same one, so
+// it is held for the shortest time.
+func lockChannel(channelID int64) locks { return locks{math.MaxInt64, channelID} }
+
+func (l locks) compare(other locks) int {
+	return cmp.Or(cmp.Compare(l.first, other.first), cmp.Compare(l.then, other.then))
+}
+
+// writeWith is write for what has locks that others may want.
+func (s *Store) writeWith(ctx context.Context, locks locks, do func(ctx context.Context, t *tx) error) error {
 	w := s.writer
-	job := &write{ctx: ctx, in: channelID, do: do, err: make(chan error, 1)}
+	job := &write{ctx: ctx, locks: locks, do: do, err: make(chan error, 1)}
 	select {
 	case <-w.closing:
 		return ErrClosed
@@ -167,9 +184,7 @@ var errOneFailed = errors.New("a write failed")
 // concerns them all: then nothing is written. Writes seldom fail, so they are
 // run without savepoints first, and again with one each where one of them did.
 func (w *writer) transact(jobs []*write, errs []error) (*tx, error) {
-	// In the same order on all nodes: two that want each other's channel would
-	// wait for ever.
-	slices.SortStableFunc(jobs, func(a, b *write) int { return cmp.Compare(a.in, b.in) })
+	slices.SortStableFunc(jobs, func(a, b *write) int { return a.locks.compare(b.locks) })
 	attempt := w.attempt
 	for tries := 1; ; tries++ {
 		t, err := w.run(jobs, errs, attempt)

@@ -1,0 +1,280 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+	"testing"
+	"time"
+
+	"hubbub/e2e/throwaway"
+)
+
+// newNodes returns the stores of two nodes on one database.
+func newNodes(t *testing.T) (a, b *Store) {
+	t.Helper()
+	database := newPostgres(t)
+	return openStore(t, database), openStore(t, database)
+}
+
+// TestNodesWriteAtOnce has two nodes post, delete and read in the same channels
+// and for the same users. Each change has a number of its own, without gaps, and
+// each key posts once.
+func TestNodesWriteAtOnce(t *testing.T) {
+	t.Parallel()
+	a, b := newNodes(t)
+	nodes := []*Store{a, b}
+	var channels []Channel
+	for i := range 3 {
+		channels = append(channels, newChannel(t, a, fmt.Sprint("channel ", i)))
+	}
+	const authors, posts = 8, 30
+	var told sync.Map // the changes that the listeners were told of
+	for _, s := range nodes {
+		s.Listen(func(changes []Message) {
+			for _, m := range changes {
+				if _, twice := told.LoadOrStore([2]int64{m.ChannelID, m.Revision}, m); twice {
+					t.Errorf("revision %d of channel %d was given twice", m.Revision, m.ChannelID)
+				}
+			}
+		})
+	}
+	var group sync.WaitGroup
+	for i := range authors {
+		u := newUser(t, a, fmt.Sprint("Author ", i))
+		for n, s := range nodes {
+			group.Go(func() {
+				for j := range posts {
+					c := channels[(i+j*(n+1))%len(channels)]
+					// The same key on both nodes, now and then at once.
+					m, err := s.Post(context.Background(), channels[j%len(channels)], u, "hello", fmt.Sprint(j), noon)
+					if err == nil && j%3 == n {
+						err = s.DeleteMessage(context.Background(), m.ChannelID, m.ID, u.ID)
+					}
+					if err == nil {
+						err = s.Visit(context.Background(), u.ID, c.ID, int64(j), noon)
+					}
+					if err == nil {
+						err = s.Read(context.Background(), u.ID, c.ID, int64(j)+1)
+					}
+					if err != nil {
+						t.Errorf("%d on node %d: %v", j, n, err)
+					}
+				}
+			})
+		}
+	}
+	group.Wait()
+
+	total := 0
+	for _, c := range channels {
+		_, revision, err := b.Newest(t.Context(), c.ID, 1)
+		check(t, err)
+		for n := range revision {
+			if _, ok := told.Load([2]int64{c.ID, n + 1}); !ok {
+				t.Errorf("nobody was told of revision %d of %q", n+1, c.Name)
+			}
+		}
+		changes, at, err := a.Changes(t.Context(), c.ID, 0, 1<<20)
+		check(t, err)
+		if at != revision || len(changes) == 0 || changes[len(changes)-1].Revision != revision {
+			t.Errorf("%q is at %d and %d", c.Name, at, revision)
+		}
+		total += len(changes)
+	}
+	if total != authors*posts {
+		t.Errorf("%d messages, want %d: each key once", total, authors*posts)
+	}
+}
+
+// TestNodesSeeEachOther reads on one node what was written on another a moment
+// ago, as when the answer to a form leads to a page that another node serves.
+func TestNodesSeeEachOther(t *testing.T) {
+	t.Parallel()
+	a, b := newNodes(t)
+	anna, bea := newUser(t, a, "Anna"), newUser(t, a, "Bea")
+	c := newChannel(t, a, "general")
+	for i := range 50 {
+		if got := must[Channel](t)(b.ChannelByName(t.Context(), channelName(t, "General"))); got.ID != c.ID || got.Revision != int64(i) {
+			t.Fatalf("after %d posts, the channel is %+v", i, got)
+		}
+		post(t, a, c, bea, "hello")
+		if messages, revision, err := b.Newest(t.Context(), c.ID, 1); err != nil || revision != int64(i)+1 || messages[0].ID != revision {
+			t.Fatalf("post %d: got %+v at %d, %v", i+1, messages, revision, err)
+		}
+		check(t, a.Visit(t.Context(), anna.ID, c.ID, int64(i), noon))
+		if position := must[int64](t)(b.Position(t.Context(), anna.ID, c.ID)); position != int64(i) {
+			t.Fatalf("visited up to %d, read up to %d", i, position)
+		}
+		if u := must[User](t)(b.User(t.Context(), anna.ID)); u.LastChannel != c.ID || u.Epoch != anna.Epoch+int64(i) {
+			t.Fatalf("visit %d: got %+v", i, u)
+		}
+		must[User](t)(a.SetPassword(t.Context(), anna.ID, "hash"))
+
+		token := fmt.Sprint("token ", i)
+		check(t, a.Sessions().CommitCtx(t.Context(), token, []byte("data"), time.Now().Add(time.Hour)))
+		if data, found, err := b.Sessions().FindCtx(t.Context(), token); !found || string(data) != "data" || err != nil {
+			t.Fatalf("the session: %q, %v, %v", data, found, err)
+		}
+		check(t, a.Sessions().DeleteCtx(t.Context(), token))
+		if _, found, err := b.Sessions().FindCtx(t.Context(), token); found || err != nil {
+			t.Fatalf("the session after it ended: %v, %v", found, err)
+		}
+	}
+}
+
+// TestNodesHear has a node learn of channels that another makes and changes.
+func TestNodesHear(t *testing.T) {
+	t.Parallel()
+	a, b := newNodes(t)
+	anna := newUser(t, a, "Anna")
+	first := newChannel(t, a, "first")
+	if isNew, err := b.Hear(t.Context(), first.ID, 0); !isNew || err != nil {
+		t.Errorf("a new channel: %v, %v", isNew, err)
+	}
+	if isNew, err := b.Hear(t.Context(), first.ID, 7); isNew || err != nil {
+		t.Errorf("the same again: %v, %v", isNew, err)
+	}
+	if _, err := b.Hear(t.Context(), 99, 1); !errors.Is(err, ErrNotFound) {
+		t.Errorf("no channel: %v", err)
+	}
+	second := newChannel(t, a, "second")
+	post(t, a, second, anna, "hello")
+	changed := must[[]Channel](t)(b.Refresh(t.Context()))
+	if len(changed) != 1 || changed[0].ID != second.ID || changed[0].Revision != 1 {
+		t.Errorf("refreshed: %+v", changed)
+	}
+	post(t, a, second, anna, "hello")
+	changed = must[[]Channel](t)(b.Refresh(t.Context()))
+	if len(changed) != 1 || changed[0].Revision != 2 {
+		t.Errorf("refreshed: %+v", changed)
+	}
+	if changed = must[[]Channel](t)(b.Refresh(t.Context())); len(changed) != 0 {
+		t.Errorf("refreshed for nothing: %+v", changed)
+	}
+	if latest := must[int64](t)(b.LatestChannel(t.Context())); latest != second.ID {
+		t.Errorf("the latest is %d, want %d", latest, second.ID)
+	}
+}
+
+// TestNodesStartAtOnce opens an empty database on several nodes.
+func TestNodesStartAtOnce(t *testing.T) {
+	t.Parallel()
+	database := newPostgres(t)
+	name := channelName(t, "general")
+	var group sync.WaitGroup
+	for range 5 {
+		group.Go(func() {
+			s, err := Open(context.Background(), database)
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			if err := errors.Join(s.EnsureChannel(context.Background(), name, noon), s.Close()); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	group.Wait()
+	if channels := must[[]Channel](t)(openStore(t, database).Channels(t.Context())); len(channels) != 1 {
+		t.Errorf("there are %+v", channels)
+	}
+}
+
+// TestNodesMakeChannels makes channels on two nodes at once: who has seen one
+// has seen those with lower ids.
+func TestNodesMakeChannels(t *testing.T) {
+	t.Parallel()
+	database := newPostgres(t)
+	a, b, third := openStore(t, database), openStore(t, database), openStore(t, database)
+	var group sync.WaitGroup
+	for n, s := range []*Store{a, b} {
+		group.Go(func() {
+			for i := range 50 {
+				name, err := ChannelName(fmt.Sprint(n, " ", i))
+				if err == nil {
+					_, err = s.CreateChannel(context.Background(), name, noon)
+				}
+				if err != nil {
+					t.Error(err)
+				}
+			}
+		})
+	}
+	seen := map[int64]bool{}
+	highest := int64(0)
+	for len(seen) < 100 {
+		for _, c := range must[[]Channel](t)(third.Refresh(t.Context())) {
+			seen[c.ID] = true
+		}
+		for id := range seen {
+			highest = max(highest, id)
+		}
+		for id := int64(1); id <= highest; id++ {
+			if !seen[id] {
+				t.Fatalf("channel %d was seen before %d", highest, id)
+			}
+		}
+	}
+	group.Wait()
+	if ids := must[[]Channel](t)(third.Channels(t.Context())); !slices.ContainsFunc(ids, func(c Channel) bool { return c.ID == highest }) {
+		t.Errorf("channel %d is not listed", highest)
+	}
+}
+
+// TestCommitsWait holds commits to wait for the disk, whatever the database's
+// own setting.
+func TestCommitsWait(t *testing.T) {
+	t.Parallel()
+	database := newPostgres(t)
+	s := openStore(t, database)
+	var name, setting string
+	check(t, s.readers.QueryRow(`SELECT current_database()`).Scan(&name))
+	_, err := s.writer.db.Exec(`ALTER DATABASE ` + name + ` SET synchronous_commit = off`)
+	check(t, err)
+	check(t, s.Close())
+	s = openStore(t, database)
+	check(t, s.writer.db.QueryRow(`SHOW synchronous_commit`).Scan(&setting))
+	if setting != "on" {
+		t.Errorf("synchronous_commit is %s", setting)
+	}
+}
+
+// TestPostgresAway stops the database, and has it hang.
+func TestPostgresAway(t *testing.T) {
+	t.Parallel()
+	away := must[*throwaway.Postgres](t)(throwaway.StartPostgres(t.Context()))
+	t.Cleanup(func() { check(t, away.Close()) })
+	s := openStore(t, must[string](t)(away.NewDatabase(t.Context())))
+	anna, c := newUser(t, s, "Anna"), newChannel(t, s, "general")
+	post(t, s, c, anna, "before")
+
+	for _, fault := range []struct {
+		name       string
+		begin, end func() error
+	}{
+		{"stopped", away.Stop, func() error { return away.Start(t.Context()) }},
+		{"hanging", away.Pause, away.Resume},
+	} {
+		check(t, fault.begin())
+		limited, cancel := context.WithTimeout(t.Context(), time.Second)
+		_, readErr := s.User(limited, anna.ID)
+		cancel()
+		_, writeErr := s.Post(t.Context(), c, anna, "during", "key "+fault.name, noon)
+		check(t, fault.end())
+		for what, err := range map[string]error{"read": readErr, "write": writeErr} {
+			if !Unavailable(err) && !errors.Is(err, context.DeadlineExceeded) {
+				t.Errorf("%s: a %s ends with %v", fault.name, what, err)
+			}
+		}
+		waitFor(t, func() bool {
+			_, err := s.Post(t.Context(), c, anna, "during", "key "+fault.name, noon)
+			return err == nil
+		})
+	}
+	if messages, _, err := s.Newest(t.Context(), c.ID, 9); err != nil || len(messages) != 3 {
+		t.Errorf("there are %+v, %v", messages, err)
+	}
+}
