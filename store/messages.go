@@ -211,19 +211,37 @@ func (s *Store) After(ctx context.Context, channelID, id int64, n int) ([]Messag
 // at most, in the order of their revisions, and the channel's revision at that
 // moment. A message that changed twice is there once, as it is now.
 func (s *Store) Changes(ctx context.Context, channelID, after int64, n int) (changes []Message, revision int64, err error) {
+	// The latest revision is that of some message, so whoever has all changes
+	// has it too: one question is enough.
+	changes, err = queryChanges(ctx, s.readers, channelID, after, n)
+	if err != nil {
+		return nil, 0, err
+	}
+	if count := len(changes); count > 0 && count < n {
+		return changes, changes[count-1].Revision, nil
+	}
 	err = s.read(ctx, func(t *transaction) error {
 		if revision, err = readRevision(ctx, t, channelID); err != nil {
 			return err
 		}
-		rows, err := t.QueryContext(ctx, selectMessages+`
-			WHERE m.channel_id = $1 AND m.revision > $2 ORDER BY m.revision LIMIT $3`, channelID, after, n)
-		if err != nil {
-			return err
-		}
-		changes, err = scanMessages(rows)
+		changes, err = queryChanges(ctx, t, channelID, after, n)
 		return err
 	})
 	return changes, revision, err
+}
+
+// querier is a pool or a transaction.
+type querier interface {
+	QueryContext(ctx context.Context, text string, args ...any) (*sql.Rows, error)
+}
+
+func queryChanges(ctx context.Context, from querier, channelID, after int64, n int) ([]Message, error) {
+	rows, err := from.QueryContext(ctx, selectMessages+`
+		WHERE m.channel_id = $1 AND m.revision > $2 ORDER BY m.revision LIMIT $3`, channelID, after, n)
+	if err != nil {
+		return nil, err
+	}
+	return scanMessages(rows)
 }
 
 // read runs do on one snapshot of the database.
