@@ -16,6 +16,7 @@ import (
 
 	"github.com/alexedwards/scs/v2"
 
+	"hubbub/bus"
 	"hubbub/components"
 	"hubbub/hub"
 	"hubbub/static"
@@ -25,6 +26,7 @@ import (
 // Options is what the handlers work with.
 type Options struct {
 	Store  *store.Store
+	Bus    *bus.Bus // to the other nodes, nil where there are none
 	Assets *static.Assets
 	Log    *slog.Logger
 
@@ -71,12 +73,18 @@ func New(o Options) *Handlers {
 	h.hubs = hub.NewRegistry(source{h}, o.Log)
 	h.news = newNews(h)
 	o.Store.Listen(h.publish)
+	h.hubs.Announce(h.announce)
 
 	ctx, stop := context.WithCancel(context.Background())
 	h.stop, h.stopping = stop, ctx.Done()
 	h.work.Go(func() { h.sweep(ctx) })
 	h.work.Go(func() { h.news.run(ctx) })
 	h.work.Go(func() { h.sockets.tend(ctx) })
+	if o.Bus != nil {
+		others := newNeighbour(h)
+		h.work.Go(func() { others.run(ctx) })
+		o.Bus.Listen(others)
+	}
 	return h
 }
 
