@@ -73,7 +73,6 @@ func New(o Options) *Handlers {
 	h.hubs = hub.NewRegistry(source{h}, o.Log)
 	h.news = newNews(h)
 	o.Store.Listen(h.publish)
-	h.hubs.Announce(h.announce)
 
 	ctx, stop := context.WithCancel(context.Background())
 	h.stop, h.stopping = stop, ctx.Done()
@@ -81,6 +80,7 @@ func New(o Options) *Handlers {
 	h.work.Go(func() { h.news.run(ctx) })
 	h.work.Go(func() { h.sockets.tend(ctx) })
 	if o.Bus != nil {
+		h.hubs.Announce(h.announce)
 		others := newNeighbour(h)
 		h.work.Go(func() { others.run(ctx) })
 		o.Bus.Listen(others)
