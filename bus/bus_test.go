@@ -317,6 +317,53 @@ func TestQuiet(t *testing.T) {
 	}
 }
 
+// TestSlowLine: a notice that takes longer than a beat to come through is heard.
+func TestSlowLine(t *testing.T) {
+	t.Parallel()
+	text := database(t)
+	wire, detour := through(t, text)
+	a, b := open(t, "a", Options{Database: text}), open(t, "b", Options{Database: detour})
+	for _, n := range []*node{a, b} {
+		n.is(t, "it listens", listening)
+	}
+	missed := b.missedSoFar()
+	wire.slow(beat / 6)
+	told := Notice{Channels: map[int64]int64{}}
+	for id := range int64(700) { // 7 KiB, and the wire passes 1 KiB at a time
+		told.Channels[id] = 1000 + id
+	}
+	began := time.Now()
+	a.Tell(told)
+	b.await(t, "it was told", func(w *world) bool { return len(w.channels) == 700 })
+	if took := time.Since(began); took < beat {
+		t.Errorf("it took only %v", took)
+	}
+	if now := b.missedSoFar(); now != missed {
+		t.Errorf("missed %d times, where nothing was lost", now-missed)
+	}
+}
+
+// TestConnectionEnded: a connection that the server has ended meanwhile is
+// replaced at once.
+func TestConnectionEnded(t *testing.T) {
+	t.Parallel()
+	text := database(t)
+	all := nodes(t, Options{Database: text}, "a", "b")
+	reach(t, all[0], 1, 1, all[1])
+	conn, err := pgx.Connect(t.Context(), text)
+	check(t, err)
+	defer hangUp(conn)
+	ended, err := conn.Exec(t.Context(), `SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity
+		WHERE datname = current_database() AND pid <> pg_backend_pid() AND query LIKE '%pg_notify%'`)
+	check(t, err)
+	if ended.RowsAffected() == 0 {
+		t.Fatal("no connection was found to end")
+	}
+	all[0].Tell(Notice{Presence: []Presence{{Channel: 1, Here: []User{{1, "Ada"}}}}})
+	all[1].await(t, "it was told", func(w *world) bool { return w.here[1][1] == "Ada" })
+	all[0].log.await(t, 0, "does not take")
+}
+
 // TestNATSStopped: without NATS, nodes tell each other through the database,
 // and through NATS again when it is back.
 func TestNATSStopped(t *testing.T) {
@@ -457,6 +504,24 @@ func TestSomeWithoutNATS(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestNeitherHeardNorDeaf: a node that does not hear PostgreSQL cannot know who
+// is deaf, and tells it all the same.
+func TestNeitherHeardNorDeaf(t *testing.T) {
+	t.Parallel()
+	text := database(t)
+	_, server := servers(t)
+	wire, detour := through(t, text)
+	a := open(t, "a", Options{Database: detour, NATS: server.URL(), Cluster: text})
+	a.is(t, "it tells NATS alone", settled)
+	wire.sever()
+	a.is(t, "it knows that it hears nothing", func(b *Bus) bool { return !b.listening })
+	b := open(t, "b", Options{Database: text, Cluster: text})
+	b.is(t, "it listens", listening)
+	a.Tell(Notice{Channels: map[int64]int64{1: 1}})
+	wire.restore()
+	b.await(t, "it was told", func(w *world) bool { return w.channels[1] == 1 })
 }
 
 // TestForeign: what others put where the nodes talk does no harm, and fills no

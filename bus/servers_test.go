@@ -352,6 +352,7 @@ type wire struct {
 
 	mu    sync.Mutex
 	cut   bool
+	pace  time.Duration // for each KiB
 	held  chan struct{} // closed while bytes go through
 	conns map[net.Conn]bool
 }
@@ -405,16 +406,17 @@ func (w *wire) join(client net.Conn) {
 	pass := func(to, from net.Conn) {
 		defer to.Close()
 		defer from.Close()
-		buffer := make([]byte, 64<<10)
+		buffer := make([]byte, 1<<10)
 		for {
 			n, err := from.Read(buffer)
 			if err != nil {
 				return
 			}
 			w.mu.Lock()
-			held := w.held
+			held, pace := w.held, w.pace
 			w.mu.Unlock()
 			<-held
+			time.Sleep(pace)
 			if _, err := to.Write(buffer[:n]); err != nil {
 				return
 			}
@@ -444,6 +446,13 @@ func (w *wire) hold() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.held = make(chan struct{})
+}
+
+// slow has each KiB take so long.
+func (w *wire) slow(pace time.Duration) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.pace = pace
 }
 
 func (w *wire) restore() {
