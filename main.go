@@ -1,5 +1,6 @@
 // Hubbub is team chat for an intranet in one binary: it serves pages, keeps
-// everything in one folder and needs nothing else.
+// everything in one folder and needs nothing else. Several of it share a
+// PostgreSQL.
 package main
 
 import (
