@@ -163,7 +163,7 @@ func (s *sockets) tokens(userID int64) []string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	var tokens []string
-	for socket := range s.byUser[userID] {
+	for _, socket := range s.byUser[userID] {
 		tokens = append(tokens, socket.token)
 	}
 	return tokens
