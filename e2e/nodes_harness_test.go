@@ -1,0 +1,145 @@
+package e2e
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"math/rand/v2"
+	"net"
+	"path/filepath"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	_ "github.com/jackc/pgx/v5/stdlib"
+
+	"hubbub/e2e/throwaway"
+)
+
+// postgres is the one PostgreSQL of all tests that do not stop it.
+var postgres sharedPostgres
+
+// sharedPostgres starts PostgreSQL when the first test needs it.
+type sharedPostgres struct {
+	once sync.Once
+	*throwaway.Postgres
+	err error
+}
+
+func (p *sharedPostgres) start() error {
+	p.once.Do(func() { p.Postgres, p.err = throwaway.StartPostgres(context.Background()) })
+	return p.err
+}
+
+func (p *sharedPostgres) close() error {
+	if p.Postgres == nil {
+		return nil
+	}
+	return p.Close()
+}
+
+// nodes are servers on one database.
+type nodes struct {
+	all      []*server
+	database string              // its URL; "" for a server's own SQLite
+	postgres *throwaway.Postgres // that has the database, nil for SQLite
+	nats     *throwaway.NATS     // nil for none
+	flags    []string
+}
+
+// nodesOption sets up nodes before they start.
+type nodesOption func(*testing.T, *nodes)
+
+// ownPostgres gives nodes a PostgreSQL that the test may stop.
+func ownPostgres(t *testing.T, n *nodes) {
+	t.Helper()
+	var err error
+	if n.postgres, err = throwaway.StartPostgres(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { noError(t, n.postgres.Close()) })
+}
+
+// withNATS gives nodes a NATS server, which the test may stop.
+func withNATS(t *testing.T, n *nodes) {
+	t.Helper()
+	var err error
+	if n.nats, err = throwaway.StartNATS(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { noError(t, n.nats.Close()) })
+	n.flags = append(n.flags, "--nats="+n.nats.URL())
+}
+
+// withFlags gives all nodes more flags.
+func withFlags(flags ...string) nodesOption {
+	return func(_ *testing.T, n *nodes) { n.flags = append(n.flags, flags...) }
+}
+
+// buses are the ways in which nodes tell each other what is new.
+var buses = map[string][]nodesOption{"NOTIFY": nil, "NATS": {withNATS}}
+
+// startNodes starts some servers on a new database of PostgreSQL. They let
+// tests be faster than people, and are stopped when the test ends.
+func startNodes(t *testing.T, count int, options ...nodesOption) *nodes {
+	t.Helper()
+	n := &nodes{}
+	for _, o := range options {
+		o(t, n)
+	}
+	if n.postgres == nil {
+		noError(t, postgres.start())
+		n.postgres = postgres.Postgres
+	}
+	var err error
+	n.database, err = n.postgres.NewDatabase(t.Context())
+	noError(t, err)
+	for range count {
+		n.all = append(n.all, quick(t, append([]string{"--database=" + n.database}, n.flags...)...))
+	}
+	return n
+}
+
+// noError stops a test that cannot go on.
+func noError(t *testing.T, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// open opens the database as it is, past all nodes.
+func (n *nodes) open(t *testing.T) *sql.DB {
+	t.Helper()
+	driver, address := "pgx", n.database
+	if n.postgres == nil {
+		driver, address = "sqlite", filepath.Join(n.all[0].Data, "hubbub.db")
+	}
+	db, err := sql.Open(driver, address)
+	noError(t, err)
+	t.Cleanup(func() { noError(t, db.Close()) })
+	return db
+}
+
+// kill ends all nodes by a signal.
+func (n *nodes) kill(t *testing.T, signal syscall.Signal) {
+	t.Helper()
+	for _, s := range n.all {
+		s.kill(t, signal)
+	}
+}
+
+// dial connects to any node, or to another where that one refuses: a load
+// balancer without sticky sessions.
+func (n *nodes) dial(ctx context.Context, network, _ string) (net.Conn, error) {
+	var refused error
+	for _, i := range rand.Perm(len(n.all)) {
+		conn, err := (&net.Dialer{Timeout: time.Second}).DialContext(ctx, network, n.all[i].addr)
+		if err == nil {
+			return conn, nil
+		}
+		refused = errors.Join(refused, err)
+	}
+	return nil, refused
+}
