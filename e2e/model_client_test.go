@@ -50,6 +50,7 @@ var (
 	listIn       = regexp.MustCompile(`(?s)<ol id="messages".*?</ol>`)
 	afterIn      = regexp.MustCompile(`id="live"[^>]* data-after="(\d+)"`)
 	stateIn      = regexp.MustCompile(`id="(here|news)" data-state="([^"]*)"`)
+	hereIn       = regexp.MustCompile(`(?s)<span id="here".*?</span>`)
 )
 
 func toNumber(digits string) int64 {
@@ -100,13 +101,17 @@ type replica struct {
 	gone     map[int64]bool // ids that it was told to take away
 	after    int64          // it holds everything up to this revision
 	states   map[string]string
-	replaced int // how often a frame took the place of all
+	parts    map[string]string // what else it shows, by the target of the frames that changed it last
+	replaced int               // how often a frame took the place of all
 }
 
 // newReplica returns what a page holds when it has loaded.
 func newReplica(path, html string) (*replica, error) {
 	rows, after, err := readPage(path, html)
-	r := &replica{path: path, rows: map[int64]rowHTML{}, gone: map[int64]bool{}, after: after, states: map[string]string{}}
+	r := &replica{
+		path: path, rows: map[int64]rowHTML{}, gone: map[int64]bool{}, after: after,
+		states: map[string]string{}, parts: map[string]string{"#here": hereIn.FindString(html)},
+	}
 	r.show(html)
 	for _, row := range rows {
 		r.rows[row.id] = row
@@ -205,8 +210,7 @@ func (r *replica) put(html string) error {
 	return nil
 }
 
-// swap does what a partial asks for. Of what is not about rows it keeps no more
-// than the states.
+// swap does what a partial asks for.
 func (r *replica) swap(s partial) error {
 	id := rowTarget.FindStringSubmatch(s.target)
 	switch {
@@ -224,6 +228,7 @@ func (r *replica) swap(s partial) error {
 		return fmt.Errorf("a partial that swaps %s by %s", s.target, s.style)
 	default:
 		r.show(s.html)
+		r.parts[s.target] = s.html
 	}
 	return nil
 }
@@ -292,9 +297,10 @@ type client struct {
 
 	began   time.Time
 	mu      sync.Mutex
-	page    *replica // nil until it has loaded
-	fault   error    // what no server may do; it ends the client
-	history []string // the transports that it had, and why they ended
+	page    *replica       // nil until it has loaded
+	fault   error          // what no server may do; it ends the client
+	history []string       // the transports that it had, and why they ended
+	opened  map[string]int // how often each transport has worked
 	frames  map[string]int
 	moments []moment // after the page and each frame
 }
@@ -307,6 +313,9 @@ var errBetter = errors.New("there is a better one")
 
 // errSilent ends a rung without a sign of life.
 var errSilent = errors.New("silence")
+
+// errOver says that a stream has told the page to load again.
+var errOver = errors.New("a stream says that it is over")
 
 // run loads the page and keeps it live until ctx ends.
 func (c *client) run(ctx context.Context) {
@@ -329,6 +338,13 @@ func (c *client) note(rung string, err error) {
 		after = c.page.after
 	}
 	c.history = append(c.history, fmt.Sprintf("%6.2fs at %d %s: %v", time.Since(c.began).Seconds(), after, rung, err))
+}
+
+// works notes that a transport has opened.
+func (c *client) works(by string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.opened[by]++
 }
 
 // blame notes what no server may do, and ends the client.
@@ -427,6 +443,7 @@ func (c *client) socket(ctx context.Context) rung {
 	}
 	defer conn.CloseNow() //nolint:errcheck // it may be closed
 	conn.SetReadLimit(16 << 20)
+	c.works("websocket")
 	c.failures, c.lookAfter = 0, firstLook
 	for {
 		reading, cancel := context.WithTimeoutCause(ctx, silent, errSilent)
@@ -436,7 +453,7 @@ func (c *client) socket(ctx context.Context) rung {
 		}
 		cancel()
 		if code := websocket.CloseStatus(err); code >= 4000 {
-			return c.blame(fmt.Errorf("a WebSocket is closed with %d", code))
+			return c.blame(fmt.Errorf("a WebSocket is closed: %w", err))
 		}
 		if err != nil {
 			c.note("websocket", err)
@@ -496,12 +513,13 @@ func (c *client) events(ctx context.Context) rung {
 		alive.Reset(silent)
 		switch name {
 		case "open":
+			c.works("events")
 			stop = c.look(ctx, end)
 			return nil
 		case "beat", "end":
 			return nil // the answer ends after "end"
 		case "over":
-			return c.fail(errors.New("a stream says that it is over"))
+			return c.fail(errOver)
 		case "message":
 			return c.take("events", data)
 		default:

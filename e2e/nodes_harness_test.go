@@ -4,9 +4,12 @@ import (
 	"context"
 	"database/sql"
 	"errors"
+	"io"
 	"math/rand/v2"
 	"net"
+	"net/url"
 	"path/filepath"
+	"slices"
 	"sync"
 	"syscall"
 	"testing"
@@ -46,6 +49,7 @@ type nodes struct {
 	postgres *throwaway.Postgres // that has the database, nil for SQLite
 	nats     *throwaway.NATS     // nil for none
 	flags    []string
+	inOrder  bool // dial prefers the first node to the others
 }
 
 // nodesOption sets up nodes before they start.
@@ -133,8 +137,12 @@ func (n *nodes) kill(t *testing.T, signal syscall.Signal) {
 // dial connects to any node, or to another where that one refuses: a load
 // balancer without sticky sessions.
 func (n *nodes) dial(ctx context.Context, network, _ string) (net.Conn, error) {
+	order := rand.Perm(len(n.all))
+	if n.inOrder {
+		slices.Sort(order)
+	}
 	var refused error
-	for _, i := range rand.Perm(len(n.all)) {
+	for _, i := range order {
 		conn, err := (&net.Dialer{Timeout: time.Second}).DialContext(ctx, network, n.all[i].addr)
 		if err == nil {
 			return conn, nil
@@ -142,4 +150,84 @@ func (n *nodes) dial(ctx context.Context, network, _ string) (net.Conn, error) {
 		refused = errors.Join(refused, err)
 	}
 	return nil, refused
+}
+
+// cable is one node's own way to a server that others reach as well. It can be
+// cut.
+type cable struct {
+	net.Listener
+	to string // the server's address
+
+	mu    sync.Mutex
+	isCut bool
+	conns map[net.Conn]struct{}
+	work  sync.WaitGroup
+}
+
+// newCable returns a cable to the server of a URL, and the URL by which it is
+// reached through the cable.
+func newCable(t *testing.T, address string) (*cable, string) {
+	t.Helper()
+	u, err := url.Parse(address)
+	noError(t, err)
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	noError(t, err)
+	c := &cable{Listener: listener, to: u.Host, conns: map[net.Conn]struct{}{}}
+	c.work.Go(c.serve)
+	t.Cleanup(func() {
+		_ = c.Close() // serve ends
+		c.cut(true)
+		c.work.Wait()
+	})
+	u.Host = listener.Addr().String()
+	return c, u.String()
+}
+
+func (c *cable) serve() {
+	for {
+		near, err := c.Accept()
+		if err != nil {
+			return
+		}
+		far, err := net.Dial("tcp", c.to)
+		if err != nil || !c.join(near, far) {
+			_ = near.Close()
+			continue
+		}
+		c.work.Go(func() { c.carry(near, far) })
+		c.work.Go(func() { c.carry(far, near) })
+	}
+}
+
+// join keeps two ends to be cut, unless the cable is.
+func (c *cable) join(near, far net.Conn) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.isCut {
+		_ = far.Close()
+		return false
+	}
+	c.conns[near], c.conns[far] = struct{}{}, struct{}{}
+	return true
+}
+
+// carry carries one way until either end is closed.
+func (c *cable) carry(from, to net.Conn) {
+	_, _ = io.Copy(to, from)
+	_, _ = from.Close(), to.Close()
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	delete(c.conns, from)
+}
+
+// cut cuts the cable, or mends it.
+func (c *cable) cut(isCut bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.isCut = isCut
+	for conn := range c.conns {
+		if isCut {
+			_ = conn.Close()
+		}
+	}
 }

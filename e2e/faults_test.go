@@ -1,0 +1,314 @@
+package e2e
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"net/http"
+	"net/url"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/chromedp/chromedp"
+)
+
+// healed is how long a fault may show after it is over.
+const healed = 8 * time.Second
+
+// answered is what came of a request.
+type answered struct {
+	status int
+	header http.Header
+	html   string
+	took   time.Duration
+}
+
+// ask sends a request with headers, each a name and a value. A form makes it a
+// post.
+func (v *visitor) ask(t *testing.T, path string, form url.Values, headers ...string) answered {
+	t.Helper()
+	method, body := http.MethodGet, ""
+	if form != nil {
+		method, body = http.MethodPost, form.Encode()
+		headers = append(headers, "Content-Type", "application/x-www-form-urlencoded")
+	}
+	request, err := http.NewRequestWithContext(t.Context(), method, v.s.URL+path, strings.NewReader(body))
+	if err != nil {
+		t.Error(err)
+		return answered{}
+	}
+	for i := 0; i < len(headers); i += 2 {
+		request.Header.Set(headers[i], headers[i+1])
+	}
+	began := time.Now()
+	answer, err := v.client.Do(request)
+	if err != nil {
+		t.Errorf("%s %s: %v", method, path, err)
+		return answered{}
+	}
+	defer answer.Body.Close()
+	html, err := io.ReadAll(answer.Body)
+	if err != nil {
+		t.Errorf("%s %s: %v", method, path, err)
+	}
+	return answered{answer.StatusCode, answer.Header, string(html), time.Since(began)}
+}
+
+// saysSo fails the test unless an answer says in a language that there is
+// nothing to be had at present, and holds a text.
+func (a answered) saysSo(t *testing.T, what, language, text string) {
+	t.Helper()
+	words := map[string][]string{"en": {"Back soon", "Too slow"}, "zh-Hans": {"服务暂不可用", "请求超时"}}[language]
+	title := strings.Contains(a.html, "<h1>"+words[0]) || strings.Contains(a.html, "<h1>"+words[1])
+	if a.status != http.StatusServiceUnavailable || !title || !strings.Contains(a.html, `lang="`+language+`"`) || !strings.Contains(a.html, text) {
+		t.Errorf("%s is answered with %d after %v: %.2000s", what, a.status, a.took, a.html)
+	}
+}
+
+// TestPostgresAway stops PostgreSQL, and has it hang. Pages say so, nothing is
+// lost, and all goes on when it is back.
+func TestPostgresAway(t *testing.T) {
+	t.Parallel()
+	for bus, options := range buses {
+		t.Run(bus, func(t *testing.T) {
+			t.Parallel()
+			n := startNodes(t, 2, append([]nodesOption{ownPostgres}, options...)...)
+			bob, ann := newVisitor(t, n.all[0], "Bob"), newVisitor(t, n.all[1], "Ann")
+			pages := map[string]*client{}
+			for by := range transports {
+				pages[by], _ = ann.follow(t, n.one(1), "general", by)
+			}
+			p := n.postgres
+			for _, fault := range []struct {
+				name       string
+				begin, end func() error
+			}{
+				{"stopped", p.Stop, func() error { return p.Start(context.Background()) }},
+				{"hanging", p.Pause, p.Resume},
+			} {
+				t.Logf("PostgreSQL is %s", fault.name)
+				noError(t, fault.begin())
+				isAway(t, bob, ann)
+				noError(t, fault.end())
+				began := time.Now()
+				text := "after it was " + fault.name
+				for bob.ask(t, "/channels/general/messages", url.Values{"body": {text}, "key": {text}}).status != http.StatusSeeOther {
+					if time.Since(began) > healed {
+						t.Fatalf("posts are refused %v after PostgreSQL is back", time.Since(began))
+					}
+					lasts(t.Context(), 10*time.Millisecond)
+				}
+				posts := time.Since(began)
+				for by, page := range pages {
+					page.await(t, "a post shows by "+by, healed, func() bool { return page.shows(text) })
+				}
+				rows := time.Since(began)
+				for _, s := range n.all {
+					s.waitReady(t)
+				}
+				t.Logf("it is back: posts are taken after %v, show elsewhere after %v, all is ready after %v",
+					posts.Round(time.Millisecond), rows.Round(time.Millisecond), time.Since(began).Round(time.Millisecond))
+				for by, page := range pages {
+					if page.opened[by] != 1 {
+						t.Errorf("the connection by %s opened %d times", by, page.opened[by])
+					}
+				}
+			}
+		})
+	}
+}
+
+// isAway has two nodes say in every way that their database is away.
+func isAway(t *testing.T, bob, ann *visitor) {
+	t.Helper()
+	var asking sync.WaitGroup
+	ask := func(do func()) { asking.Go(do) }
+	for language, tag := range map[string]string{"en": "en-US", "zh-Hans": "zh-CN"} {
+		for _, v := range []*visitor{bob, ann} {
+			ask(func() {
+				v.ask(t, "/channels/general", nil, "Accept-Language", tag).saysSo(t, "a page", language, "")
+			})
+			ask(func() {
+				form := url.Values{"body": {"it is <kept> " + tag}, "key": {fmt.Sprint(rand.Uint64())}}
+				v.ask(t, "/channels/general/messages", form, "Accept-Language", tag).saysSo(t, "a post", language, "it is &lt;kept&gt; "+tag+"</textarea>")
+			})
+		}
+	}
+	ask(func() {
+		a := ann.ask(t, "/channels/general/messages", url.Values{"body": {"kept by the form"}, "key": {fmt.Sprint(rand.Uint64())}}, "HX-Request", "true")
+		if a.status != http.StatusServiceUnavailable || a.header.Get("HX-Retarget") != "#flash" {
+			t.Errorf("htmx's post is answered with %d for %q: %s", a.status, a.header.Get("HX-Retarget"), a.html)
+		}
+	})
+	for _, v := range []*visitor{bob, ann} {
+		ask(func() {
+			if a := v.ask(t, "/readyz", nil); a.status != http.StatusServiceUnavailable || a.took > 3*time.Second {
+				t.Errorf("/readyz is answered with %d after %v", a.status, a.took)
+			}
+			if a := v.ask(t, "/healthz", nil); a.status != http.StatusOK {
+				t.Errorf("/healthz is answered with %d", a.status)
+			}
+		})
+	}
+	began := time.Now()
+	asking.Wait()
+	t.Logf("all has said so after %v", time.Since(began).Round(time.Millisecond))
+}
+
+// TestCableCut takes the database from one node alone: what is posted on another
+// meanwhile shows on the pages of both once it is back.
+func TestCableCut(t *testing.T) {
+	t.Parallel()
+	for bus, options := range buses {
+		t.Run(bus, func(t *testing.T) {
+			t.Parallel()
+			n := startNodes(t, 1, options...)
+			wire, database := newCable(t, n.database)
+			n.all = append(n.all, quick(t, append([]string{"--database=" + database}, n.flags...)...))
+			bob, ann := newVisitor(t, n.all[0], "Bob"), newVisitor(t, n.all[1], "Ann")
+			page, _ := ann.follow(t, n.one(1), "general", "websocket")
+			bob.post(t, "general", "before")
+			page.await(t, "the row shows", soon, func() bool { return page.shows("before") })
+
+			wire.cut(true)
+			texts := numbered(5)
+			bob.post(t, "general", texts...)
+			path := bob.channel(t, "meanwhile")
+			ann.ask(t, "/channels/general", nil).saysSo(t, "a page", "en", "")
+			wire.cut(false)
+			began := time.Now()
+			page.await(t, "what was posted meanwhile shows", healed, func() bool { return page.shows("message 5") })
+			t.Logf("rows show %v after the cable is mended", time.Since(began).Round(time.Millisecond))
+			page.await(t, "the channel that was made meanwhile is listed", healed, page.part("#channels", "meanwhile"))
+			t.Logf("a channel is listed %v after", time.Since(began).Round(time.Millisecond))
+			_, html := bob.page(t, "/channels/general")
+			rows, after, err := readPage("/channels/general", html)
+			noError(t, err)
+			if difference := page.differs(rows, after); difference != "" {
+				t.Error(difference)
+			}
+			if page.opened["websocket"] != 1 {
+				t.Errorf("the connection opened %d times", page.opened["websocket"])
+			}
+			if status, _ := ann.page(t, path); status != http.StatusOK {
+				t.Errorf("the channel that was made meanwhile is answered with %d", status)
+			}
+		})
+	}
+}
+
+// TestNATSAway stops NATS, and has it hang: news go by PostgreSQL meanwhile.
+func TestNATSAway(t *testing.T) {
+	t.Parallel()
+	for name, fault := range map[string]func(*nodes) (begin, end func() error){
+		"stopped": func(n *nodes) (begin, end func() error) {
+			return n.nats.Stop, func() error { return n.nats.Start(context.Background()) }
+		},
+		"hanging": func(n *nodes) (begin, end func() error) { return n.nats.Pause, n.nats.Resume },
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			n := startNodes(t, 2, withNATS)
+			begin, end := fault(n)
+			bob, ann := newVisitor(t, n.all[0], "Bob"), newVisitor(t, n.all[1], "Ann")
+			cleo := newVisitor(t, n.all[0], "Cleo", password)
+			page, _ := ann.follow(t, n.one(1), "general", "websocket")
+			leaving, _ := cleo.follow(t, n.one(1), "general", "websocket")
+			crosses := func(text string) time.Duration {
+				t.Helper()
+				began := time.Now()
+				bob.post(t, "general", text)
+				page.await(t, text+" shows", healed, func() bool { return page.shows(text) })
+				return time.Since(began)
+			}
+			crosses("before")
+			noError(t, begin())
+			var took []time.Duration
+			for _, text := range numbered(5) {
+				took = append(took, crosses(text))
+			}
+			typically(t, "a row without NATS", 2*time.Second, took)
+			if status := cleo.send(t, "/logout", nil); status != http.StatusSeeOther {
+				t.Errorf("a log-out is answered with %d", status)
+			}
+			over := leaving.await(t, "a log-out ends connections elsewhere", soon, leaving.isOver)
+			t.Logf("a log-out ends connections elsewhere after %v", over.Round(time.Millisecond))
+			noError(t, end())
+			began := time.Now()
+			for i := 0; crosses(fmt.Sprint("after ", i)) > 500*time.Millisecond; i++ {
+				if time.Since(began) > 2*healed {
+					t.Fatalf("rows are slow %v after NATS is back", time.Since(began))
+				}
+			}
+			if page.opened["websocket"] != 1 {
+				t.Errorf("the connection opened %d times", page.opened["websocket"])
+			}
+		})
+	}
+}
+
+// TestNodesInBrowser has two people talk by two nodes, kills one of them, and
+// takes the database from the other.
+func TestNodesInBrowser(t *testing.T) {
+	t.Parallel()
+	n := startNodes(t, 2, ownPostgres)
+	calm := &atomic.Bool{}
+	calm.Store(true)
+	through := *n.all[0]
+	through.URL = newLine(t, &nodes{all: n.all, inOrder: true}, nothing, rand.New(rand.NewPCG(0, 0)), calm).URL
+	ann, bob := newUser(t, &through, "Ann"), newUser(t, n.all[1], "Bob")
+	ann.open(t, &through, "general")
+	bob.open(t, n.all[1], "general")
+	for _, p := range []*person{ann, bob} {
+		p.waitFor(t, isLive+` && `+hasSocket)
+		p.waitFor(t, `document.getElementById("here").textContent === "Ann, Bob"`)
+	}
+	ann.post(t, "by one node")
+	bob.waitRow(t, "by one node")
+	bob.post(t, "by the other")
+	ann.waitRow(t, "by the other")
+	bob.remove(t, "by the other")
+	ann.waitFor(t, count("by the other")+" === 0")
+
+	ann.expectBadLine()
+	n.all[0].kill(t, syscall.SIGKILL)
+	began := time.Now()
+	for _, text := range numbered(3) {
+		bob.post(t, text)
+	}
+	ann.waitRow(t, "message 3")
+	ann.waitFor(t, isLive)
+	if took := time.Since(began); took > 10*time.Second {
+		t.Errorf("back on the other node after %v", took)
+	}
+	ann.post(t, "by the other as well")
+	bob.waitRow(t, "by the other as well")
+	want := append([]string{"by one node"}, append(numbered(3), "by the other as well")...)
+	for _, p := range []*person{ann, bob} {
+		p.wantRows(t, want...)
+	}
+
+	// What is refused stays in the form, and is sent by the same button.
+	ann.expect("status of 503")
+	noError(t, n.postgres.Stop())
+	ann.fill(t, "#body", "kept")
+	ann.click(t, send)
+	ann.see(t, "#flash", "not available right now")
+	ann.want(t, `document.getElementById("body").value === "kept" && !document.querySelector("#outbox li")`)
+	ann.want(t, isLive+` && `+hasSocket)
+	noError(t, n.postgres.Start(t.Context()))
+	n.all[1].waitReady(t)
+	ann.click(t, send)
+	bob.waitRow(t, "kept")
+	want = append(want, "kept")
+	for _, p := range []*person{ann, bob} {
+		p.wantRows(t, want...)
+		p.do(t, chromedp.Reload())
+		p.wantRows(t, want...)
+	}
+}
