@@ -40,20 +40,19 @@ type Options struct {
 // Handlers answers the requests of one node.
 type Handlers struct {
 	Options
-	base      string // path that the pages are under: "" or "/chat"
-	hubs      *hub.Registry
-	sessions  *scs.SessionManager
-	sockets   sockets
-	buffers   buffers // for what is about to be sent
-	news      *news
-	probes    probes
-	posts     *limiter
-	logins    *limiter
-	newcomers newcomers
-	hashing   chan struct{} // room for the password hashes computed at once
-	work      sync.WaitGroup
-	stop      context.CancelFunc
-	stopping  <-chan struct{} // closed by stop
+	base     string // path that the pages are under: "" or "/chat"
+	hubs     *hub.Registry
+	sessions *scs.SessionManager
+	sockets  sockets
+	buffers  buffers // for what is about to be sent
+	news     *news
+	probes   probes
+	posts    *limiter
+	logins   *limiter
+	hashing  chan struct{} // room for the password hashes computed at once
+	work     sync.WaitGroup
+	stop     context.CancelFunc
+	stopping <-chan struct{} // closed by stop
 }
 
 // New returns handlers that have begun their work in the background. Close
@@ -112,7 +111,6 @@ func (h *Handlers) sweep(ctx context.Context) {
 		case now := <-tick.C:
 			h.posts.sweep(now)
 			h.logins.sweep(now)
-			h.newcomers.sweep(now)
 			if err := h.Store.Sessions().DeleteExpired(ctx, now); err != nil && ctx.Err() == nil {
 				h.Log.Error("expired sessions were not deleted", "error", err)
 			}

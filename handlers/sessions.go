@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"errors"
 	"net/http"
-	"sync"
 	"time"
 	"unicode/utf8"
 
@@ -149,8 +148,14 @@ func (h *Handlers) logIn(w http.ResponseWriter, r *http.Request, p *components.P
 		if err != nil {
 			return err
 		}
-		user, err = h.Store.CreateUser(r.Context(), name, hash, time.Now())
+		user, err = h.Store.CreateUser(r.Context(), name, hash, formKey(view.Key), time.Now())
 		if errors.Is(err, store.ErrNameTaken) {
+			// By the same form, a moment ago?
+			if user, err = h.Store.UserByName(r.Context(), name); err == nil && !user.MadeBy(formKey(view.Key), time.Now()) {
+				err = store.ErrNameTaken
+			}
+		}
+		if errors.Is(err, store.ErrNameTaken) || errors.Is(err, store.ErrNotFound) {
 			view.NameError = p.Locale.NameTaken(name.Text)
 			return refuse(http.StatusConflict)
 		}
@@ -158,10 +163,9 @@ func (h *Handlers) logIn(w http.ResponseWriter, r *http.Request, p *components.P
 			return err
 		}
 		created = true
-		h.newcomers.add(view.Key, user.ID, time.Now())
 	case err != nil:
 		return err
-	case h.newcomers.has(view.Key, user.ID, time.Now()):
+	case user.MadeBy(formKey(view.Key), time.Now()):
 		created = true
 	case !user.HasPassword():
 		view.NameError = p.Locale.NameTaken(name.Text)
@@ -195,50 +199,13 @@ func (h *Handlers) logIn(w http.ResponseWriter, r *http.Request, p *components.P
 	return nil
 }
 
-// newcomers remembers for a minute which form made which user. A browser that
-// sends a form twice, as for a double click, hears only the second answer; the
-// first had the cookie without which the name would be lost.
-type newcomers struct {
-	mu    sync.Mutex
-	byKey map[string]newcomer
-}
-
-type newcomer struct {
-	userID int64
-	until  time.Time
-}
-
-// add remembers a user by the key of the form. A key that can be guessed is
-// none.
-func (n *newcomers) add(key string, userID int64, now time.Time) {
+// formKey returns the key of a form that a browser was given, "" for one that
+// could be guessed.
+func formKey(key string) string {
 	if len(key) < len(newKey()) || len(key) > maxKey {
-		return
+		return ""
 	}
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	if n.byKey == nil {
-		n.byKey = map[string]newcomer{}
-	}
-	n.byKey[key] = newcomer{userID, now.Add(time.Minute)}
-}
-
-// has reports whether the form with that key has just made the user.
-func (n *newcomers) has(key string, userID int64, now time.Time) bool {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	made, ok := n.byKey[key]
-	return ok && made.userID == userID && now.Before(made.until)
-}
-
-// sweep forgets those whose minute is over.
-func (n *newcomers) sweep(now time.Time) {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	for key, made := range n.byKey {
-		if now.After(made.until) {
-			delete(n.byKey, key)
-		}
-	}
+	return key
 }
 
 // begin starts a user's session under a new token, so that one planted before

@@ -107,7 +107,7 @@ func channelName(t testing.TB, typed string) Name { return must[Name](t)(Channel
 
 func newUser(t testing.TB, s *Store, name string) User {
 	t.Helper()
-	return must[User](t)(s.CreateUser(t.Context(), userName(t, name), "", noon))
+	return must[User](t)(s.CreateUser(t.Context(), userName(t, name), "", "", noon))
 }
 
 func newChannel(t testing.TB, s *Store, name string) Channel {

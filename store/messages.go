@@ -84,9 +84,7 @@ func (s *Store) Post(ctx context.Context, channel Channel, author User, body, ke
 			return err
 		}
 		// The key was used before.
-		if err = lastRevision(ctx, t, channel.ID); err != nil {
-			return err
-		}
+		lastRevision(t, channel.ID)
 		posted, err = scanMessage(t.QueryRowContext(ctx, selectMessages+`
 			WHERE m.channel_id = $1 AND m.author_id = $2 AND m.post_key = $3`, channel.ID, author.ID, key))
 		return err
@@ -124,22 +122,55 @@ func (s *Store) DeleteMessage(ctx context.Context, channelID, id, authorID int64
 			t.changed(m)
 			return err
 		}
-		return lastRevision(ctx, t, channelID) // another node was quicker
+		lastRevision(t, channelID) // another node was quicker
+		return nil
 	})
 }
 
+// numbers is where a transaction is with the revisions of a channel.
+type numbers struct {
+	stored int64 // in the channel's row
+	next   int64 // of the next change, less one
+}
+
 // nextRevision raises a channel's revision for a change in this transaction.
-// Whoever else changes the channel, on whatever node, waits for its end.
-func nextRevision(ctx context.Context, t *tx, channelID int64) (revision int64, err error) {
-	err = t.QueryRowContext(ctx, `
+// Whoever else changes the channel, on whatever node, waits for its end. What
+// further changes raise is only written by storeRevisions.
+func nextRevision(ctx context.Context, t *tx, channelID int64) (int64, error) {
+	if n, ok := t.numbers[channelID]; ok {
+		n.next++
+		t.numbers[channelID] = n
+		return n.next, nil
+	}
+	var revision int64
+	err := t.QueryRowContext(ctx, `
 		UPDATE channels SET revision = revision + 1 WHERE id = $1 RETURNING revision`, channelID).Scan(&revision)
-	return revision, notFound(err)
+	if err != nil {
+		return 0, notFound(err)
+	}
+	t.numbers[channelID] = numbers{revision, revision}
+	return revision, nil
 }
 
 // lastRevision takes back what nextRevision did: there was nothing to change.
-func lastRevision(ctx context.Context, t *tx, channelID int64) error {
-	_, err := t.ExecContext(ctx, `UPDATE channels SET revision = revision - 1 WHERE id = $1`, channelID)
-	return err
+func lastRevision(t *tx, channelID int64) {
+	n := t.numbers[channelID]
+	n.next--
+	t.numbers[channelID] = n
+}
+
+// storeRevisions writes the revisions that channels have come to in this
+// transaction.
+func storeRevisions(ctx context.Context, t *tx) error {
+	for channelID, n := range t.numbers {
+		if n.next == n.stored {
+			continue
+		}
+		if _, err := t.ExecContext(ctx, `UPDATE channels SET revision = $2 WHERE id = $1`, channelID, n.next); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // Newest returns the newest messages of a channel, n at most, oldest first,
@@ -180,19 +211,37 @@ func (s *Store) After(ctx context.Context, channelID, id int64, n int) ([]Messag
 // at most, in the order of their revisions, and the channel's revision at that
 // moment. A message that changed twice is there once, as it is now.
 func (s *Store) Changes(ctx context.Context, channelID, after int64, n int) (changes []Message, revision int64, err error) {
+	// The latest revision is that of some message, so whoever has all changes
+	// has it too: one question is enough.
+	changes, err = queryChanges(ctx, s.readers, channelID, after, n)
+	if err != nil {
+		return nil, 0, err
+	}
+	if count := len(changes); count > 0 && count < n {
+		return changes, changes[count-1].Revision, nil
+	}
 	err = s.read(ctx, func(t *transaction) error {
 		if revision, err = readRevision(ctx, t, channelID); err != nil {
 			return err
 		}
-		rows, err := t.QueryContext(ctx, selectMessages+`
-			WHERE m.channel_id = $1 AND m.revision > $2 ORDER BY m.revision LIMIT $3`, channelID, after, n)
-		if err != nil {
-			return err
-		}
-		changes, err = scanMessages(rows)
+		changes, err = queryChanges(ctx, t, channelID, after, n)
 		return err
 	})
 	return changes, revision, err
+}
+
+// querier is a pool or a transaction.
+type querier interface {
+	QueryContext(ctx context.Context, text string, args ...any) (*sql.Rows, error)
+}
+
+func queryChanges(ctx context.Context, from querier, channelID, after int64, n int) ([]Message, error) {
+	rows, err := from.QueryContext(ctx, selectMessages+`
+		WHERE m.channel_id = $1 AND m.revision > $2 ORDER BY m.revision LIMIT $3`, channelID, after, n)
+	if err != nil {
+		return nil, err
+	}
+	return scanMessages(rows)
 }
 
 // read runs do on one snapshot of the database.

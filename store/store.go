@@ -70,6 +70,18 @@ func (s *Store) Close() error {
 	return errors.Join(s.writer.close(), s.readers.Close())
 }
 
+// Cluster returns a name that all nodes of this database have in common and
+// others seldom do, and whether there can be other nodes.
+func (s *Store) Cluster(ctx context.Context) (name string, shared bool, err error) {
+	if !s.engine.shared() {
+		return "", false, nil
+	}
+	// Copies of a database, as for a rehearsal, should have another name.
+	err = s.readers.QueryRowContext(ctx, `
+		SELECT concat(current_database(), ' ', (SELECT min(created_at) FROM channels))`).Scan(&name)
+	return name, true, err
+}
+
 // Ping says whether the store can be read.
 func (s *Store) Ping(ctx context.Context) error {
 	var one int

@@ -2,6 +2,8 @@ package store
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"time"
 )
@@ -17,6 +19,28 @@ type User struct {
 	Epoch       int64  // sessions of an earlier epoch are over
 	LastChannel int64  // the id of the channel last visited, 0 for none
 	CreatedAt   time.Time
+
+	form string // a digest of the key of the form that made the user
+}
+
+// formTime is how long the form that made a user lets the same browser in again.
+const formTime = time.Minute
+
+// MadeBy says whether the form with a key has just made the user. A browser that
+// sends a form twice, as for a double click or after a fault, hears only the
+// last answer; an earlier one had the cookie without which the name would be
+// lost.
+func (u *User) MadeBy(key string, now time.Time) bool {
+	return key != "" && u.form == digest(key) && now.Before(u.CreatedAt.Add(formTime))
+}
+
+// digest returns what is kept of a form's key, which lets in who has it.
+func digest(key string) string {
+	if key == "" {
+		return ""
+	}
+	sum := sha256.Sum256([]byte(key))
+	return hex.EncodeToString(sum[:])
 }
 
 // HasPassword says whether the user can sign in by name and password.
@@ -25,25 +49,25 @@ func (u *User) HasPassword() bool { return u.Password != "" }
 // The column last_channel is of the time before positions.
 const userColumns = `id, name, password, epoch,
 	coalesce((SELECT channel_id FROM positions WHERE user_id = users.id ORDER BY visited_at DESC, channel_id LIMIT 1), 0),
-	created_at`
+	created_at, form`
 
 func scanUser(row interface{ Scan(...any) error }) (User, error) {
 	var u User
 	var created int64
-	err := row.Scan(&u.ID, &u.Name, &u.Password, &u.Epoch, &u.LastChannel, &created)
+	err := row.Scan(&u.ID, &u.Name, &u.Password, &u.Epoch, &u.LastChannel, &created, &u.form)
 	u.CreatedAt = time.UnixMicro(created).UTC()
 	return u, notFound(err)
 }
 
-// CreateUser makes a user. The hash of the password may be "". It fails with
-// ErrNameTaken.
-func (s *Store) CreateUser(ctx context.Context, name Name, password string, now time.Time) (User, error) {
-	u := User{Name: name.Text, Password: password, Epoch: 1, CreatedAt: now.UTC().Truncate(time.Microsecond)}
+// CreateUser makes a user. The hash of the password may be "", and so may the
+// key of the form: see MadeBy. It fails with ErrNameTaken.
+func (s *Store) CreateUser(ctx context.Context, name Name, password, key string, now time.Time) (User, error) {
+	u := User{Name: name.Text, Password: password, Epoch: 1, CreatedAt: now.UTC().Truncate(time.Microsecond), form: digest(key)}
 	err := s.write(ctx, func(ctx context.Context, t *tx) error {
 		err := t.QueryRowContext(ctx, `
-			INSERT INTO users (name, name_key, name_look, password, epoch, last_channel, created_at)
-			VALUES ($1, $2, $3, $4, $5, 0, $6) RETURNING id`,
-			u.Name, name.Key, name.Look, u.Password, u.Epoch, u.CreatedAt.UnixMicro()).Scan(&u.ID)
+			INSERT INTO users (name, name_key, name_look, password, epoch, last_channel, created_at, form)
+			VALUES ($1, $2, $3, $4, $5, 0, $6, $7) RETURNING id`,
+			u.Name, name.Key, name.Look, u.Password, u.Epoch, u.CreatedAt.UnixMicro(), u.form).Scan(&u.ID)
 		if s.engine.isTaken(err) {
 			return ErrNameTaken
 		}

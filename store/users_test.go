@@ -4,6 +4,7 @@ import (
 	"errors"
 	"sync"
 	"testing"
+	"time"
 )
 
 func TestUserNamesAreUnique(t *testing.T) {
@@ -13,7 +14,7 @@ func TestUserNamesAreUnique(t *testing.T) {
 		for about, typed := range map[string]string{
 			"same": "Anna", "case": "aNNa", "width": "Ａｎｎａ", "look-alike": "Аnnа", "spaces": " Anna ",
 		} {
-			if _, err := s.CreateUser(t.Context(), userName(t, typed), "", noon); !errors.Is(err, ErrNameTaken) {
+			if _, err := s.CreateUser(t.Context(), userName(t, typed), "", "", noon); !errors.Is(err, ErrNameTaken) {
 				t.Errorf("%s: creating %q: %v, want ErrNameTaken", about, typed, err)
 			}
 		}
@@ -42,7 +43,7 @@ func TestOneOfManyGetsTheName(t *testing.T) {
 		for i := range cap(errs) {
 			name := userName(t, []string{"Anna", "ANNA", "Аnnа"}[i%3])
 			group.Go(func() {
-				_, err := s.CreateUser(t.Context(), name, "", noon)
+				_, err := s.CreateUser(t.Context(), name, "", "", noon)
 				errs <- err
 			})
 		}
@@ -58,6 +59,36 @@ func TestOneOfManyGetsTheName(t *testing.T) {
 		}
 		if won != 1 {
 			t.Errorf("%d got the name, want one", won)
+		}
+	})
+}
+
+// TestMadeBy knows the form that has just made a user, after a restart too.
+func TestMadeBy(t *testing.T) {
+	onBoth(t, func(t *testing.T, database string) {
+		s := openStore(t, database)
+		anna := must[User](t)(s.CreateUser(t.Context(), userName(t, "Anna"), "", "key", noon))
+		bea := newUser(t, s, "Bea")
+		check(t, s.Close())
+		s = openStore(t, database)
+		anna = must[User](t)(s.User(t.Context(), anna.ID))
+		for _, tt := range []struct {
+			user User
+			key  string
+			at   time.Duration
+			want bool
+		}{
+			{anna, "key", 0, true},
+			{anna, "key", 59 * time.Second, true},
+			{anna, "key", time.Minute, false},
+			{anna, "other", 0, false},
+			{anna, "", 0, false},
+			{bea, "", 0, false},
+			{bea, "key", 0, false},
+		} {
+			if got := tt.user.MadeBy(tt.key, noon.Add(tt.at)); got != tt.want {
+				t.Errorf("%s by %q after %v: %v", tt.user.Name, tt.key, tt.at, got)
+			}
 		}
 	})
 }

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"math"
 	"runtime"
 	"slices"
@@ -25,7 +26,8 @@ var ErrClosed = errors.New("the store is closed")
 type tx struct {
 	*transaction
 	changes   []Message
-	committed []func() // to be called once it is committed, in this order
+	numbers   map[int64]numbers // of the channels that it changes
+	committed []func()          // to be called once it is committed, in this order
 }
 
 // changed notes a change for the listener.
@@ -213,7 +215,7 @@ func (w *writer) run(jobs []*write, errs []error, attempt func(context.Context, 
 	if err != nil {
 		return nil, fmt.Errorf("beginning a transaction: %w", err)
 	}
-	t := &tx{transaction: begun}
+	t := &tx{transaction: begun, numbers: map[int64]numbers{}}
 	for i, job := range jobs {
 		if errs[i] = job.ctx.Err(); errs[i] != nil {
 			continue
@@ -221,6 +223,9 @@ func (w *writer) run(jobs []*write, errs []error, attempt func(context.Context, 
 		if err := attempt(ctx, t, job, &errs[i]); err != nil {
 			return nil, errors.Join(err, t.Rollback())
 		}
+	}
+	if err := storeRevisions(ctx, t); err != nil {
+		return nil, errors.Join(fmt.Errorf("numbering the changes: %w", err), t.Rollback())
 	}
 	if err := t.Commit(); err != nil {
 		return nil, fmt.Errorf("committing: %w", err)
@@ -251,13 +256,13 @@ func (w *writer) attemptAlone(ctx context.Context, t *tx, job *write, failure *e
 	if _, err := t.ExecContext(ctx, `SAVEPOINT write`); err != nil {
 		return fmt.Errorf("beginning a write: %w", err)
 	}
-	changes, committed := len(t.changes), len(t.committed)
+	changes, committed, numbers := len(t.changes), len(t.committed), maps.Clone(t.numbers)
 	*failure = job.do(ctx, t)
 	if *failure != nil && w.concernsAll(ctx, *failure) {
 		return *failure
 	}
 	if *failure != nil {
-		t.changes, t.committed = t.changes[:changes], t.committed[:committed]
+		t.changes, t.committed, t.numbers = t.changes[:changes], t.committed[:committed], numbers
 		if _, err := t.ExecContext(ctx, `ROLLBACK TO write`); err != nil {
 			return fmt.Errorf("undoing a write: %w", errors.Join(err, *failure))
 		}

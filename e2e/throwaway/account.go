@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/user"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"syscall"
 )
@@ -55,18 +56,23 @@ func (a *account) own(name string) error {
 }
 
 // temporary returns the folder for temporary files, or a usual one where the
-// account may not get to that: it may be root's alone.
-func (a *account) temporary() (string, error) {
-	dir, err := filepath.Abs(os.TempDir())
-	if err != nil || a == nil {
-		return dir, err
+// account may not get to that: it may be root's alone. InMemory asks for one that
+// is not on a disk, unless TMPDIR says where to be.
+func (a *account) temporary(inMemory bool) (string, error) {
+	set, err := filepath.Abs(os.TempDir())
+	if err != nil {
+		return "", err
 	}
-	for _, dir := range []string{dir, "/tmp", "/var/tmp"} {
-		if a.reaches(dir) {
+	candidates := []string{set, "/tmp", "/var/tmp"}
+	if fast := memoryFolder(); inMemory && fast != "" && os.Getenv("TMPDIR") == "" {
+		candidates = slices.Insert(candidates, 0, fast)
+	}
+	for _, dir := range candidates {
+		if a == nil || a.reaches(dir) {
 			return dir, nil
 		}
 	}
-	return "", fmt.Errorf("user %s may not get to %s: set TMPDIR to a folder that everybody may enter", a.name, dir)
+	return "", fmt.Errorf("user %s may not get to %s: set TMPDIR to a folder that everybody may enter", a.name, set)
 }
 
 // reaches reports whether the account may enter a folder and all above it.

@@ -26,7 +26,7 @@ func StartNATS(ctx context.Context) (*NATS, error) {
 	if err != nil {
 		return nil, err
 	}
-	s, err := newServer("NATS", binary, syscall.SIGKILL)
+	s, err := newServer("NATS", binary, syscall.SIGKILL, false)
 	if err != nil {
 		return nil, err
 	}

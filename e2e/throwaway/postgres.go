@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"sync/atomic"
@@ -16,7 +17,8 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// Durable is a setting for StartPostgres with which a commit waits for the disk.
+// Durable is a setting for StartPostgres with which a commit waits for the disk,
+// that of the folder for temporary files (TMPDIR).
 const Durable = "fsync=on"
 
 // owner is the role that owns the databases. As on a well-kept server, it may
@@ -32,26 +34,32 @@ type Postgres struct {
 
 // StartPostgres makes a new database cluster, starts a server on it, and returns
 // when that is ready. Ctx is for the start only: the server runs until Close.
-// Settings such as "max_connections=20" come before our own, by which a commit
-// does not wait for the disk unless Durable is given: it survives Stop all the
-// same, as only the machine's own power cut would tell the difference.
+// Settings such as "max_connections=20" count before our own. Unless Durable is
+// one of them, a commit does not wait for the disk, and the data may be in memory:
+// it survives Stop all the same, and would be lost only with the whole machine.
 func StartPostgres(ctx context.Context, settings ...string) (*Postgres, error) {
 	binaries, err := postgresBinaries()
 	if err != nil {
 		return nil, err
 	}
-	s, err := newServer("PostgreSQL", filepath.Join(binaries, "postgres"), syscall.SIGQUIT)
+	durable := slices.Contains(settings, Durable)
+	s, err := newServer("PostgreSQL", filepath.Join(binaries, "postgres"), syscall.SIGQUIT, !durable)
 	if err != nil {
 		return nil, err
 	}
 	p := &Postgres{server: s, password: rand.Text()}
-	data := filepath.Join(s.dir, "data")
+	data := filepath.Join(s.folder.name, "data")
 	s.args = func() []string {
+		all := []string{
+			"listen_addresses=127.0.0.1", "port=" + strconv.Itoa(s.port), "unix_socket_directories=", "max_connections=200",
+		}
+		if !durable {
+			// Memory that is shared as a file of ours is removed with it, however
+			// the server ends.
+			all = append(all, "fsync=off", "max_wal_size=256MB", "dynamic_shared_memory_type=mmap")
+		}
 		args := []string{"-D", data}
-		for _, setting := range append([]string{
-			"listen_addresses=127.0.0.1", "port=" + strconv.Itoa(s.port), "unix_socket_directories=",
-			"max_connections=200", "fsync=off",
-		}, settings...) {
+		for _, setting := range append(all, settings...) {
 			args = append(args, "-c", setting)
 		}
 		return args
@@ -77,7 +85,7 @@ func StartPostgres(ctx context.Context, settings ...string) (*Postgres, error) {
 
 // create makes the cluster, starts it and makes the role that owns databases.
 func (p *Postgres) create(ctx context.Context, initdb, data string) error {
-	password := filepath.Join(p.dir, "password")
+	password := filepath.Join(p.folder.name, "password")
 	if err := os.WriteFile(password, []byte(p.password), 0o600); err != nil {
 		return err
 	}

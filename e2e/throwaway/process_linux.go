@@ -55,3 +55,15 @@ func family(pid int) ([]member, error) {
 	}
 	return members, nil
 }
+
+// memoryFolder is a folder in memory with room for a small server, or "". Where
+// making a file takes a millisecond, a database of 300 files takes a third of a
+// second.
+func memoryFolder() string {
+	const folder, tmpfs, room = "/dev/shm", 0x01021994, 2 << 30
+	var fs syscall.Statfs_t
+	if err := syscall.Statfs(folder, &fs); err != nil || fs.Type != tmpfs || fs.Bavail*uint64(fs.Bsize) < room {
+		return ""
+	}
+	return folder
+}

@@ -45,3 +45,6 @@ func family(pid int) ([]member, error) {
 	}
 	return members, nil
 }
+
+// memoryFolder is "": there is no usual folder in memory.
+func memoryFolder() string { return "" }

@@ -2,7 +2,8 @@
 // Hubbub: PostgreSQL and NATS. Each has a free port of 127.0.0.1 and a folder of
 // its own among the temporary files, runs as an unprivileged user, and leaves
 // nothing behind when it is closed. On Linux it also ends with the program that
-// started it, however that ends.
+// started it, however that ends; the folder is then removed by the next start of
+// such a server.
 package throwaway
 
 import (
@@ -39,7 +40,7 @@ type server struct {
 	args    func() []string                          // of a start on port
 	ready   func(ctx context.Context, pid int) error // nil once the process answers
 	quit    syscall.Signal                           // ends it at once, with all its children
-	dir     string                                   // gone after Close
+	folder  *folder                                  // gone after Close
 	account *account                                 // nil for our own
 
 	mu      sync.Mutex
@@ -49,32 +50,28 @@ type server struct {
 	closed  bool
 }
 
-// newServer makes a server's folder.
-func newServer(name, binary string, quit syscall.Signal) (*server, error) {
+// newServer makes a server's folder, in memory if there is room.
+func newServer(name, binary string, quit syscall.Signal, inMemory bool) (*server, error) {
 	account, err := unprivileged()
 	if err != nil {
 		return nil, err
 	}
-	parent, err := account.temporary()
+	parent, err := account.temporary(inMemory)
 	if err != nil {
 		return nil, err
 	}
-	dir, err := os.MkdirTemp(parent, "hubbub-"+strings.ToLower(name)+"-")
+	folder, err := newFolder(parent, "hubbub-throwaway-"+strings.ToLower(name)+"-", account)
 	if err != nil {
 		return nil, err
 	}
-	s := &server{name: name, binary: binary, quit: quit, dir: dir, account: account}
-	if err := account.own(dir); err != nil {
-		return nil, errors.Join(err, s.Close())
-	}
-	return s, nil
+	return &server{name: name, binary: binary, quit: quit, folder: folder, account: account}, nil
 }
 
 // addr is where the server listens.
 func (s *server) addr() string { return net.JoinHostPort("127.0.0.1", strconv.Itoa(s.port)) }
 
 // log is the file of what the server has written since its last start.
-func (s *server) log() string { return filepath.Join(s.dir, "log") }
+func (s *server) log() string { return filepath.Join(s.folder.name, "log") }
 
 // Start starts a stopped server again, on the same port and with the same data,
 // and returns when it is ready. It gives up when ctx ends or after a minute. The
@@ -139,7 +136,7 @@ func (s *server) start(ctx context.Context) error {
 // command is a program that runs as the server's user, in its folder.
 func (s *server) command(file string, args ...string) *exec.Cmd {
 	command := exec.Command(file, args...)
-	command.Dir = s.dir
+	command.Dir = s.folder.name
 	command.SysProcAttr = attributes(s.quit)
 	if s.account != nil {
 		command.SysProcAttr.Credential = s.account.credential()
@@ -149,7 +146,7 @@ func (s *server) command(file string, args ...string) *exec.Cmd {
 			command.Env = append(command.Env, v)
 		}
 	}
-	command.Env = append(command.Env, "LC_ALL=C", "TZ=UTC", "HOME="+s.dir)
+	command.Env = append(command.Env, "LC_ALL=C", "TZ=UTC", "HOME="+s.folder.name)
 	return command
 }
 
@@ -268,7 +265,7 @@ func (s *server) Close() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.closed = true
-	return errors.Join(err, os.RemoveAll(s.dir))
+	return errors.Join(err, s.folder.remove())
 }
 
 // tail is the end of the log.

@@ -55,7 +55,7 @@ func startAndWait(pause bool) error {
 		return err
 	}
 	defer n.Close()
-	all := left{Folders: []string{p.dir, n.dir}}
+	all := left{Folders: []string{p.folder.name, n.folder.name}}
 	for _, s := range []*server{p.server, n.server} {
 		members, err := family(s.running.pid)
 		if err != nil {
@@ -191,8 +191,9 @@ func TestPause(t *testing.T) {
 		}
 		check(t, p.Resume())
 		waiting.Wait()
-		for range connections {
-			if err := <-answered; err != nil {
+		close(answered)
+		for err := range answered {
+			if err != nil {
 				t.Errorf("after Resume: %v", err)
 			}
 		}
@@ -251,7 +252,7 @@ func TestClose(t *testing.T) {
 	n, err := StartNATS(t.Context())
 	check(t, err)
 	defer n.Close()
-	all := left{Folders: []string{p.dir, n.dir}}
+	all := left{Folders: []string{p.folder.name, n.folder.name}}
 	for _, s := range []*server{p.server, n.server} {
 		members, err := family(s.running.pid)
 		check(t, err)
@@ -330,10 +331,20 @@ func TestKilled(t *testing.T) {
 			if err != nil {
 				t.Fatalf("%v\n%s", err, stderr.String())
 			}
-			for _, dir := range all.Folders {
-				defer os.RemoveAll(dir)
-			}
 			all.checkEnded(t)
+			for _, dir := range all.Folders {
+				parent, base := filepath.Split(dir)
+				f, err := newFolder(parent, base[:strings.LastIndexByte(base, '-')+1], nil)
+				check(t, err)
+				if _, err := os.Stat(dir); !errors.Is(err, os.ErrNotExist) {
+					t.Errorf("%s is left: %v", dir, err)
+				}
+				if other, err := lockFolder(f.name); err == nil {
+					t.Error("a folder in use is taken for one that was left")
+					check(t, other.remove())
+				}
+				check(t, f.remove())
+			}
 		})
 	}
 }
@@ -380,7 +391,7 @@ func TestEndedByItself(t *testing.T) {
 	if err := n.Close(); err == nil || !strings.Contains(err.Error(), "by itself") {
 		t.Errorf("closing a server that has ended: %v", err)
 	}
-	if _, err := os.Stat(n.dir); !errors.Is(err, os.ErrNotExist) {
+	if _, err := os.Stat(n.folder.name); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("its folder is left: %v", err)
 	}
 }
@@ -413,7 +424,7 @@ func TestTemporary(t *testing.T) {
 	inside := filepath.Join(closed, "inside")
 	check(t, os.Mkdir(inside, 0o777))
 	t.Setenv("TMPDIR", inside)
-	dir, err := a.temporary()
+	dir, err := a.temporary(true)
 	check(t, err)
 	if dir == inside {
 		t.Error("took a folder in a closed one")
@@ -422,7 +433,7 @@ func TestTemporary(t *testing.T) {
 	check(t, err)
 	check(t, n.Close())
 	check(t, os.Chmod(closed, 0o701))
-	if dir, err = a.temporary(); err != nil || dir != inside {
+	if dir, err = a.temporary(true); err != nil || dir != inside {
 		t.Errorf("got %s, %v; want %s", dir, err, inside)
 	}
 }
