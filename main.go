@@ -20,6 +20,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"hubbub/bus"
 	"hubbub/handlers"
 	"hubbub/static"
 	"hubbub/store"
@@ -70,12 +71,17 @@ func run(ctx context.Context, args []string, getenv func(string) string, stdout,
 	if err := furnish(ctx, st); err != nil {
 		return err
 	}
+	nodes, err := openBus(ctx, c, st, log)
+	if err != nil {
+		return err
+	}
+	defer closeBus(nodes, log)
 	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", c.addr)
 	if err != nil {
 		return fmt.Errorf("--addr: %w", err)
 	}
 	options := handlers.Options{
-		Store: st, Assets: assets, Log: log,
+		Store: st, Bus: nodes, Assets: assets, Log: log,
 		Secure: c.certificate != nil || c.baseURL.Scheme == "https", Zone: c.timezone,
 		PostRate: c.postRate, LoginRate: c.loginRate, TrustedProxies: c.trustedProxies,
 	}
@@ -93,6 +99,27 @@ func furnish(ctx context.Context, st *store.Store) error {
 		return err
 	}
 	return st.EnsureChannel(ctx, general, time.Now())
+}
+
+// openBus returns the bus to the other nodes of a database, nil where there can
+// be none.
+func openBus(ctx context.Context, c config, st *store.Store, log *slog.Logger) (*bus.Bus, error) {
+	cluster, shared, err := st.Cluster(ctx)
+	if err != nil || !shared {
+		return nil, err
+	}
+	return bus.Open(bus.Options{Database: c.database, NATS: c.nats, Cluster: cluster, Log: log})
+}
+
+// closeBus says goodbye to the other nodes, if there is a bus to them. That they
+// cannot be told is no failure: they look for themselves.
+func closeBus(b *bus.Bus, log *slog.Logger) {
+	if b == nil {
+		return
+	}
+	if err := b.Close(context.Background()); err != nil {
+		log.Warn("the other nodes were not told of all", "error", err)
+	}
 }
 
 // serve answers until ctx is done. Then it takes no new requests, ends the

@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"time"
 
+	"hubbub/bus"
 	"hubbub/components"
 	"hubbub/hub"
 	"hubbub/locale"
@@ -70,6 +71,7 @@ func (h *Handlers) createChannel(w http.ResponseWriter, r *http.Request, p *comp
 		return err
 	}
 	h.news.ofNewChannel()
+	h.tell(bus.Notice{Channels: map[int64]int64{channel.ID: 0}})
 	h.flash(w, flashChannelCreated, channel.Name)
 	h.redirect(w, r, components.ChannelPath(channel.Name))
 	return nil
@@ -183,7 +185,7 @@ func (h *Handlers) visit(ctx context.Context, p *components.Page, channel store.
 	if err := h.Store.Visit(ctx, p.Viewer.ID, channel.ID, upTo, time.Now()); err != nil {
 		return 0, err
 	}
-	h.news.ofUser(p.Viewer.ID)
+	h.moved(p.Viewer.ID)
 	return position, nil
 }
 
@@ -205,7 +207,7 @@ func (h *Handlers) renderChannel(w http.ResponseWriter, r *http.Request, p *comp
 
 // newest completes the view with the rows of the channel's window.
 func (h *Handlers) newest(ctx context.Context, view *components.ChannelView) error {
-	window, err := h.hubs.Window(ctx, view.Channel.ID)
+	window, err := h.hubs.Window(ctx, view.Channel.ID, view.Channel.Revision)
 	if err != nil {
 		return err
 	}

@@ -16,6 +16,7 @@ import (
 
 	"github.com/alexedwards/scs/v2"
 
+	"hubbub/bus"
 	"hubbub/components"
 	"hubbub/hub"
 	"hubbub/static"
@@ -25,6 +26,7 @@ import (
 // Options is what the handlers work with.
 type Options struct {
 	Store  *store.Store
+	Bus    *bus.Bus // to the other nodes, nil where there are none
 	Assets *static.Assets
 	Log    *slog.Logger
 
@@ -77,6 +79,12 @@ func New(o Options) *Handlers {
 	h.work.Go(func() { h.sweep(ctx) })
 	h.work.Go(func() { h.news.run(ctx) })
 	h.work.Go(func() { h.sockets.tend(ctx) })
+	if o.Bus != nil {
+		h.hubs.Announce(h.announce)
+		others := newNeighbour(h)
+		h.work.Go(func() { others.run(ctx) })
+		o.Bus.Listen(others)
+	}
 	return h
 }
 

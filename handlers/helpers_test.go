@@ -11,6 +11,7 @@ import (
 	"net/http/cookiejar"
 	"net/http/httptest"
 	"net/url"
+	"os"
 	"regexp"
 	"slices"
 	"strconv"
@@ -22,6 +23,8 @@ import (
 	"github.com/coder/websocket"
 	"golang.org/x/net/html"
 
+	"hubbub/bus"
+	"hubbub/e2e/throwaway"
 	"hubbub/static"
 	"hubbub/store"
 )
@@ -72,6 +75,62 @@ func openServer(t testing.TB, dir string, changes ...func(*Options)) *server {
 	return s
 }
 
+// postgres is a PostgreSQL for the tests of this package, once one of them needs
+// it, and nats a NATS server.
+var postgres, nats shared
+
+// shared is a server for several tests.
+type shared struct {
+	sync.Once
+	*throwaway.Postgres
+	*throwaway.NATS
+	err error
+}
+
+// TestMain ends the servers that tests have started.
+func TestMain(m *testing.M) {
+	code := m.Run()
+	for _, s := range []*shared{&postgres, &nats} {
+		var err error
+		switch {
+		case s.Postgres != nil:
+			err = s.Postgres.Close()
+		case s.NATS != nil:
+			err = s.NATS.Close()
+		}
+		if err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			code = 1
+		}
+	}
+	os.Exit(code)
+}
+
+// newNodes starts two nodes on one database, that tell each other through
+// PostgreSQL, or through NATS.
+func newNodes(t testing.TB, byNATS bool) (a, b *server) {
+	t.Helper()
+	postgres.Do(func() { postgres.Postgres, postgres.err = throwaway.StartPostgres(context.Background()) })
+	check(t, postgres.err)
+	database, err := postgres.NewDatabase(t.Context())
+	check(t, err)
+	servers := ""
+	if byNATS {
+		nats.Do(func() { nats.NATS, nats.err = throwaway.StartNATS(context.Background()) })
+		check(t, nats.err)
+		servers = nats.NATS.URL()
+	}
+	onBus := func(o *Options) {
+		var err error
+		o.Bus, err = bus.Open(bus.Options{Database: database, NATS: servers, Cluster: database, Log: o.Log})
+		check(t, err)
+	}
+	return openServer(t, database, onBus), openServer(t, database, onBus)
+}
+
+// on is a person whose next requests go to another node.
+func (p *person) on(other *server) *person { return &person{p.t, other, p.Client} }
+
 // stop ends the node in the order that main does.
 func (s *server) stop(t testing.TB) {
 	t.Helper()
@@ -82,6 +141,9 @@ func (s *server) stop(t testing.TB) {
 	defer cancel()
 	check(t, s.Handlers.Close(ctx))
 	s.Server.Close()
+	if s.Bus != nil {
+		check(t, s.Bus.Close(ctx))
+	}
 	check(t, s.Store.Close())
 	s.Store = nil
 }

@@ -177,7 +177,7 @@ func (h *Handlers) subscribe(s *socket, r *http.Request, p *components.Page, vie
 		}
 	}
 	s.channelID = channel.ID
-	s.subscriber, err = h.hubs.Subscribe(r.Context(), channel.ID, view.Revision, hub.Visitor{
+	s.subscriber, err = h.hubs.Subscribe(r.Context(), channel.ID, view.Revision, channel.Revision, hub.Visitor{
 		User: userOf(p),
 		Seen: r.URL.Query().Get("here"),
 	})

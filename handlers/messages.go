@@ -11,6 +11,7 @@ import (
 	"time"
 	"unicode/utf8"
 
+	"hubbub/bus"
 	"hubbub/components"
 	"hubbub/hub"
 	"hubbub/locale"
@@ -104,8 +105,9 @@ func (h *Handlers) deleteMessage(w http.ResponseWriter, r *http.Request, p *comp
 
 // publish hands the changes of one commit to the hubs of their channels.
 func (h *Handlers) publish(messages []store.Message) {
-	byChannel := map[int64][]hub.Change{}
+	byChannel, reached := map[int64][]hub.Change{}, map[int64]int64{}
 	for _, m := range messages {
+		reached[m.ChannelID] = max(reached[m.ChannelID], m.Revision)
 		change, err := h.change(context.Background(), m)
 		if err != nil {
 			// The hub will miss this revision and read it from the store.
@@ -118,6 +120,7 @@ func (h *Handlers) publish(messages []store.Message) {
 		h.hubs.Publish(channelID, changes)
 		h.news.ofChannel(channelID)
 	}
+	h.tell(bus.Notice{Channels: reached})
 }
 
 // change renders a change once for everyone.

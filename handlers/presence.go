@@ -3,6 +3,7 @@ package handlers
 import (
 	"net/http"
 
+	"hubbub/bus"
 	"hubbub/components"
 	"hubbub/hub"
 )
@@ -14,6 +15,7 @@ func (h *Handlers) typing(w http.ResponseWriter, r *http.Request, p *components.
 		return err
 	}
 	h.hubs.Typing(channel.ID, userOf(p))
+	h.tell(bus.Notice{Typing: []bus.Typing{{Channel: channel.ID, User: p.Viewer.ID}}})
 	w.WriteHeader(http.StatusNoContent)
 	return nil
 }

@@ -157,6 +157,17 @@ func (s *sockets) remove(socket *socket) {
 	}
 }
 
+// tokens returns the session tokens of a user's connections.
+func (s *sockets) tokens(userID int64) []string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var tokens []string
+	for socket := range s.byUser[userID] {
+		tokens = append(tokens, socket.token)
+	}
+	return tokens
+}
+
 // close ends the connections of a user whose session token is over.
 func (s *sockets) close(userID int64, over func(token string) bool) {
 	s.mu.Lock()

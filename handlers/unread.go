@@ -51,7 +51,7 @@ func (h *Handlers) read(w http.ResponseWriter, r *http.Request, p *components.Pa
 		}
 	}
 	h.sockets.setReading(p.Viewer.ID, r.PostForm.Get("tab"), r.PostForm.Get("reading") == "1")
-	h.news.ofUser(p.Viewer.ID)
+	h.moved(p.Viewer.ID)
 	w.WriteHeader(http.StatusNoContent)
 	return nil
 }
@@ -76,7 +76,7 @@ func (h *Handlers) markUnread(w http.ResponseWriter, r *http.Request, p *compone
 		}
 	}
 	h.sockets.leave(p.Viewer.ID, channel.ID)
-	h.news.ofUser(p.Viewer.ID)
+	h.moved(p.Viewer.ID)
 	if isHTMX(r) {
 		w.WriteHeader(http.StatusNoContent)
 		return nil
@@ -149,6 +149,7 @@ func (n *news) note(what func()) {
 // run tells the news until ctx ends. It rests for most of the time, however
 // many there are to be told.
 func (n *news) run(ctx context.Context) {
+	failing := false // as it was the last time: the log is told once
 	for {
 		select {
 		case <-n.wake:
@@ -159,9 +160,15 @@ func (n *news) run(ctx context.Context) {
 			return
 		}
 		began := time.Now()
-		if err := n.tell(ctx); err != nil && ctx.Err() == nil {
-			n.h.Log.Error("unread messages could not be counted", "error", err)
-			n.note(func() {}) // again
+		err := n.tell(ctx)
+		if ctx.Err() != nil {
+			return
+		}
+		if err != nil && !failing {
+			n.h.Log.Error("unread messages could not be counted, which is tried again", "error", err)
+		}
+		if failing = err != nil; failing {
+			n.note(func() {})
 		}
 		if !pause(ctx, max(newsRest, 9*time.Since(began))) {
 			return
@@ -251,7 +258,11 @@ func (n *news) count(ctx context.Context, channelID int64) error {
 			continue
 		}
 		if window == nil {
-			w, err := n.h.hubs.Window(ctx, channelID)
+			channel, err := n.h.Store.Channel(ctx, channelID)
+			if err != nil {
+				return err
+			}
+			w, err := n.h.hubs.Window(ctx, channelID, channel.Revision)
 			if err != nil {
 				return err
 			}

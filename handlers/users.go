@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"strings"
 
+	"hubbub/bus"
 	"hubbub/components"
 	"hubbub/locale"
 	"hubbub/store"
@@ -92,6 +93,11 @@ func (h *Handlers) replacePassword(ctx context.Context, viewer *store.User, pass
 	token := h.sessions.Token(ctx)
 	h.sockets.close(user.ID, func(t string) bool { return t != token })
 	h.sessions.Put(ctx, sessionEpoch, user.Epoch)
+	// Written before others look at it: this session goes on.
+	if _, _, err := h.sessions.Commit(ctx); err != nil {
+		return err
+	}
+	h.tell(bus.Notice{Users: []int64{user.ID}})
 	return nil
 }
 

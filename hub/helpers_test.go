@@ -41,11 +41,16 @@ func (l *ledger) channel(id int64) *record {
 
 // post adds a row.
 func (l *ledger) post(channelID int64, text string) Change {
+	return l.postBy(channelID, User{}, text)
+}
+
+// postBy adds a row of a user.
+func (l *ledger) postBy(channelID int64, author User, text string) Change {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	c := l.channel(channelID)
 	c.revision++
-	row := Row{ID: c.revision, Revision: c.revision, HTML: fmt.Appendf(nil, "+%d %d %s\n", c.revision, c.revision, text)}
+	row := Row{ID: c.revision, Revision: c.revision, AuthorID: author.ID, HTML: fmt.Appendf(nil, "+%d %d %s\n", c.revision, c.revision, text)}
 	c.rows = append(c.rows, row)
 	c.changes[row.ID] = Change{Revision: c.revision, ID: row.ID, Frame: row.HTML, Row: row}
 	return c.changes[row.ID]
@@ -169,13 +174,18 @@ func (r *replica) follow(t *testing.T, s *Subscriber) {
 // shows compares a page to a window.
 func (r *replica) shows(t *testing.T, about string, w Window) {
 	t.Helper()
-	got := fmt.Appendf(nil, "=%d\n", r.revision)
-	for _, id := range slices.Sorted(maps.Keys(r.rows)) {
-		got = append(got, r.rows[id]...)
-	}
-	if want := page(w, ""); !bytes.Equal(got, want) {
+	if got, want := r.text(), page(w, ""); !bytes.Equal(got, want) {
 		t.Errorf("%s: got\n%s\nwant\n%s", about, got, want)
 	}
+}
+
+// text is what a page shows, as page writes it.
+func (r *replica) text() []byte {
+	text := fmt.Appendf(nil, "=%d\n", r.revision)
+	for _, id := range slices.Sorted(maps.Keys(r.rows)) {
+		text = append(text, r.rows[id]...)
+	}
+	return text
 }
 
 func newTestRegistry(t testing.TB, source Source) *Registry {
@@ -184,9 +194,21 @@ func newTestRegistry(t testing.TB, source Source) *Registry {
 	return r
 }
 
+// reached is the revision that a ledger holds, as a request would read it.
+func (l *ledger) reached(channelID int64) int64 {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.channel(channelID).revision
+}
+
+// reached is the revision that a registry's source holds, which is a ledger.
+func reached(r *Registry, channelID int64) int64 {
+	return r.source.(interface{ reached(channelID int64) int64 }).reached(channelID)
+}
+
 func window(t testing.TB, r *Registry, channelID int64) Window {
 	t.Helper()
-	w, err := r.Window(t.Context(), channelID)
+	w, err := r.Window(t.Context(), channelID, reached(r, channelID))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -195,7 +217,7 @@ func window(t testing.TB, r *Registry, channelID int64) Window {
 
 func subscribe(t testing.TB, r *Registry, channelID, after int64) *Subscriber {
 	t.Helper()
-	s, err := r.Subscribe(t.Context(), channelID, after, Visitor{})
+	s, err := r.Subscribe(t.Context(), channelID, after, reached(r, channelID), Visitor{})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -59,7 +59,8 @@ type Source interface {
 
 	// Changes returns the changes after a revision in their order, n at most,
 	// and the channel's revision at that moment. A row that changed twice is
-	// there once, as it is now.
+	// there once, as it is now. Both reads show all that was written, on
+	// whatever node, before they began.
 	Changes(ctx context.Context, channelID, after int64, n int) ([]Change, int64, error)
 
 	// Replace returns the frame that puts a window in the place of all that a
@@ -80,8 +81,8 @@ var errEvicted = errors.New("hub: evicted")
 // Hub is the live side of one channel.
 //
 // It takes change N+1 only after N. Told of a later one it reads what is
-// between from its source, so changes may be published twice, late or out of
-// order, and nothing is lost or doubled.
+// between from its source, so changes may be published twice, late, out of
+// order or, as another node's are, not at all, and nothing is lost or doubled.
 //
 // A frame is whole: whoever has taken one shows what a page at its revision
 // shows. A connection may end after any frame, and what is asked for then is
@@ -89,28 +90,25 @@ var errEvicted = errors.New("hub: evicted")
 type Hub struct {
 	channelID int64
 	source    Source
-	flusher   *flusher
+	crowds    *crowds
 
-	loading sync.Mutex // held while reading from the source
+	reading chan struct{} // full while somebody reads from the source
 
 	mu          sync.Mutex
 	loaded      bool
 	evicted     bool
+	catchingUp  bool // in the background, see Registry.keepUp
 	used        time.Time
 	told        int64 // the latest revision that it has heard of
 	window      Window
 	log         []Change // the latest changes, without a gap, up to window.Revision
 	subscribers map[*Subscriber]struct{}
-	people      map[int64]*person  // those who are here, by their ids
-	byName      []User             // the same, in order
-	typists     map[int64]struct{} // those of them who type
-	stirred     bool               // not all may have been told who is here
 }
 
-func newHub(channelID int64, source Source, flusher *flusher) *Hub {
+func newHub(channelID int64, source Source, crowds *crowds) *Hub {
 	return &Hub{
-		channelID: channelID, source: source, flusher: flusher, used: time.Now(),
-		subscribers: map[*Subscriber]struct{}{}, people: map[int64]*person{}, typists: map[int64]struct{}{},
+		channelID: channelID, source: source, crowds: crowds, used: time.Now(),
+		reading: make(chan struct{}, 1), subscribers: map[*Subscriber]struct{}{},
 	}
 }
 
@@ -132,32 +130,29 @@ func (h *Hub) shown() Window {
 	return w
 }
 
-// publish applies changes that are in order and passes them on. It reports
-// whether the hub lacks some before them and has to catch up.
-func (h *Hub) publish(changes []Change) (behind bool) {
+// publish applies changes that are in order and passes them on. Where some are
+// lacking before them, it is behind what it was told of then.
+func (h *Hub) publish(changes []Change) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.told = max(h.told, changes[len(changes)-1].Revision)
 	if !h.loaded {
-		return false // whoever loads it will see what it was told
+		return // whoever loads it will see what it was told
 	}
 	top := h.top()
 	applied := changes[:0:0]
 	for _, c := range changes {
 		if c.Revision > h.window.Revision+1 {
-			behind = true
 			break
 		}
 		if c.Revision == h.window.Revision+1 {
 			if !h.apply(c) {
-				behind = true
 				break
 			}
 			applied = append(applied, c)
 		}
 	}
 	h.send(h.frame(applied, top))
-	return behind
 }
 
 // apply takes one change into the window. It returns false, and does nothing,
@@ -197,7 +192,7 @@ func (h *Hub) remember(changes ...Change) {
 	for _, c := range changes {
 		h.log = append(h.log, c)
 		if c.ID == c.Revision && !c.Gone {
-			h.stopped(c.Row.AuthorID)
+			h.crowds.stopped(h.channelID, c.Row.AuthorID)
 		}
 	}
 	if len(h.log) >= 2*maxMissed {
@@ -220,37 +215,72 @@ func (h *Hub) send(frame []byte) {
 	}
 }
 
-// catchUp reads what the hub lacks until it has all that it was told of.
-func (h *Hub) catchUp(ctx context.Context) error {
-	h.loading.Lock()
-	defer h.loading.Unlock()
+// catchUp reads what the hub lacks until it has come to a revision that it was
+// told of.
+func (h *Hub) catchUp(ctx context.Context, revision int64) error {
+	if h.has(revision) {
+		return nil
+	}
+	select {
+	case h.reading <- struct{}{}:
+		defer func() { <-h.reading }()
+	case <-ctx.Done():
+		return ctx.Err()
+	}
 	for {
 		h.mu.Lock()
 		loaded, after, told := h.loaded, h.window.Revision, h.told
 		h.mu.Unlock()
-		if loaded && told <= after {
+		if loaded && min(revision, told) <= after {
 			return nil
 		}
-		var changes []Change
-		var revision int64
-		if loaded {
-			var err error
-			if changes, revision, err = h.source.Changes(ctx, h.channelID, after, maxMissed+1); err != nil {
-				return err
-			}
-			if len(changes) <= maxMissed && h.advance(after, changes, revision) {
-				continue
-			}
-		}
-		w, err := h.source.Newest(ctx, h.channelID, WindowSize+spareRows)
+		reached, err := h.read(ctx, loaded, after)
 		if err != nil {
 			return err
 		}
-		if len(changes) <= maxMissed && w.Revision == revision {
-			h.replace(w, after, changes)
-		} else {
-			h.replace(w, -1, nil)
+		h.correct(told, reached)
+	}
+}
+
+// has reports whether the hub has come to a revision.
+func (h *Hub) has(revision int64) bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.loaded && revision <= h.window.Revision
+}
+
+// read reads what comes after a revision, or the window, and returns the
+// channel's revision at that moment.
+func (h *Hub) read(ctx context.Context, loaded bool, after int64) (reached int64, err error) {
+	var changes []Change
+	if loaded {
+		if changes, reached, err = h.source.Changes(ctx, h.channelID, after, maxMissed+1); err != nil {
+			return 0, err
 		}
+		if len(changes) <= maxMissed && h.advance(after, changes, reached) {
+			return reached, nil
+		}
+	}
+	w, err := h.source.Newest(ctx, h.channelID, WindowSize+spareRows)
+	if err != nil {
+		return 0, err
+	}
+	if len(changes) <= maxMissed && w.Revision == reached {
+		h.replace(w, after, changes)
+	} else {
+		h.replace(w, -1, nil)
+	}
+	return w.Revision, nil
+}
+
+// correct forgets what the hub was told of before a read that did not come to
+// it: it is a number from another life, such as a restored backup's, and would
+// be looked for for ever.
+func (h *Hub) correct(told, reached int64) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.told == told && reached < told {
+		h.told = max(reached, h.window.Revision)
 	}
 }
 
@@ -293,18 +323,23 @@ func (h *Hub) replace(w Window, after int64, changes []Change) {
 		h.send(h.frame(changes, top))
 	default:
 		h.log = nil
+		for _, row := range w.Rows {
+			if row.ID > before.Revision {
+				h.crowds.stopped(h.channelID, row.AuthorID)
+			}
+		}
 		h.send(h.source.Replace(h.shown()))
 	}
 }
 
 // missed returns the frame that takes a subscriber to the present: from a
 // revision to another by changes that were read from the source, and from there
-// from memory. It returns false where memory does not reach back so far.
+// from memory. It returns false where memory does not reach back so far, or has
+// not come to that revision.
 func (h *Hub) missed(changes []Change, revision int64) ([]byte, bool) {
 	switch {
 	case revision > h.window.Revision:
-		// A number from another life, such as a restored backup's.
-		return h.source.Replace(h.shown()), true
+		return nil, false
 	case revision == h.window.Revision:
 	case len(h.log) == 0 || revision < h.log[0].Revision-1:
 		return nil, false
@@ -360,39 +395,39 @@ func (h *Hub) uncovered(told map[int64]int64, top int64) []byte {
 // first frames in its queue are what it has missed.
 func (h *Hub) subscribe(ctx context.Context, after int64, visitor Visitor) (*Subscriber, error) {
 	s := h.greet(visitor)
-	if joined, err := h.join(s, nil, after); joined != nil || err != nil {
+	if joined, err := h.join(s, nil, after, false); joined != nil || err != nil {
 		return joined, err
 	}
 	for {
-		// Further back than memory reaches.
+		// Further back than memory reaches, or beyond what the hub has heard of.
 		changes, revision, err := h.source.Changes(ctx, h.channelID, after, maxMissed+1)
 		if err != nil {
 			return nil, err
 		}
-		if joined, err := h.join(s, changes, revision); joined != nil || err != nil {
-			return joined, err
-		}
 		h.hear(revision)
-		if err := h.catchUp(ctx); err != nil {
+		if err := h.catchUp(ctx, revision); err != nil {
 			return nil, err
+		}
+		// Beyond what there is: a number from another life, such as a restored
+		// backup's.
+		whole := after > revision || len(changes) > maxMissed
+		if joined, err := h.join(s, changes, revision, whole); joined != nil || err != nil {
+			return joined, err
 		}
 	}
 }
 
 // join adds a subscriber that holds all up to a revision once it has been told
-// of changes, and returns it. It returns nil where memory does not reach back to
-// that revision, or has not come to it yet.
-func (h *Hub) join(s *Subscriber, changes []Change, revision int64) (*Subscriber, error) {
+// of changes, or is to be given the whole window, and returns it. It returns nil
+// where memory does not reach back to that revision, or has not come to it yet.
+func (h *Hub) join(s *Subscriber, changes []Change, revision int64, whole bool) (*Subscriber, error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if h.evicted {
 		return nil, errEvicted
 	}
-	if len(changes) > maxMissed {
+	if whole {
 		return h.add(s, h.source.Replace(h.shown())), nil
-	}
-	if len(changes) > 0 && revision > h.window.Revision {
-		return nil, nil
 	}
 	missed, ok := h.missed(changes, revision)
 	if !ok {
@@ -408,11 +443,37 @@ func (h *Hub) hear(revision int64) {
 	h.told = max(h.told, revision)
 }
 
+// lags reports whether the hub has somebody to be told of what it lacks, while
+// nobody reads that in the background. Then the caller has to, until it lacks
+// nothing.
+func (h *Hub) lags() bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.catchingUp || h.told <= h.window.Revision || len(h.subscribers) == 0 {
+		return false
+	}
+	h.catchingUp = true
+	return true
+}
+
+// lacks returns the revision up to which there is something to be read in the
+// background. With 0 that is over: nothing is lacking, or nobody is there to be
+// told of it.
+func (h *Hub) lacks() int64 {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.told > h.window.Revision && len(h.subscribers) > 0 {
+		return h.told
+	}
+	h.catchingUp = false
+	return 0
+}
+
 // add adds a subscriber with the frame that it has missed.
 func (h *Hub) add(s *Subscriber, missed []byte) *Subscriber {
 	s.precede(missed)
 	h.subscribers[s] = struct{}{}
-	h.enter(s.user)
+	h.crowds.enter(h.channelID, s.user)
 	return s
 }
 
@@ -421,7 +482,7 @@ func (h *Hub) remove(s *Subscriber) {
 	defer h.mu.Unlock()
 	if _, ok := h.subscribers[s]; ok {
 		delete(h.subscribers, s)
-		h.leave(s.user)
+		h.crowds.leave(h.channelID, s.user)
 	}
 }
 

@@ -382,15 +382,15 @@ func TestClose(t *testing.T) {
 	r.Close()
 	group.Wait()
 	r.Publish(1, []Change{l.post(1, "late"), l.post(1, "later")})
-	if _, err := r.Subscribe(t.Context(), 1, 0, Visitor{}); !errors.Is(err, ErrRestart) {
+	if _, err := r.Subscribe(t.Context(), 1, 0, 0, Visitor{}); !errors.Is(err, ErrRestart) {
 		t.Errorf("Subscribe after Close: %v", err)
 	}
 	// Requests under way are still answered, of channels that nobody was in too.
 	for channel, rows := range map[int64]int{1: 2, 9: 0} {
-		if w, err := r.Window(t.Context(), channel); err != nil || len(w.Rows) != rows {
+		if w, err := r.Window(t.Context(), channel, 0); err != nil || len(w.Rows) != rows {
 			t.Errorf("Window of %d after Close: %d rows, %v", channel, len(w.Rows), err)
 		}
-		if _, err := r.Subscribe(t.Context(), channel, 0, Visitor{}); !errors.Is(err, ErrRestart) {
+		if _, err := r.Subscribe(t.Context(), channel, 0, 0, Visitor{}); !errors.Is(err, ErrRestart) {
 			t.Errorf("Subscribe to %d after Close: %v", channel, err)
 		}
 	}
@@ -483,7 +483,7 @@ func TestEvictionConcurrently(t *testing.T) {
 func TestEvictedHub(t *testing.T) {
 	t.Parallel()
 	r := newTestRegistry(t, newLedger())
-	h, err := r.hub(t.Context(), 0)
+	h, err := r.hub(t.Context(), 0, 0)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -615,32 +615,54 @@ func TestReturnMeetsPublish(t *testing.T) {
 	page.shows(t, "the page", window(t, r, 1))
 }
 
-// failing is a source that cannot be read for a while.
+// failing is a source that cannot be read while there is an error.
 type failing struct {
 	*ledger
-	err error
+	err   error
+	tried []time.Time
+}
+
+func (f *failing) try() error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.tried = append(f.tried, time.Now())
+	return f.err
+}
+
+// fail has reads fail from now on, or no more.
+func (f *failing) fail(err error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.err, f.tried = err, nil
 }
 
 func (f *failing) Newest(ctx context.Context, channelID int64, n int) (Window, error) {
-	if f.err != nil {
-		return Window{}, f.err
+	if err := f.try(); err != nil {
+		return Window{}, err
 	}
 	return f.ledger.Newest(ctx, channelID, n)
+}
+
+func (f *failing) Changes(ctx context.Context, channelID, after int64, n int) ([]Change, int64, error) {
+	if err := f.try(); err != nil {
+		return nil, 0, err
+	}
+	return f.ledger.Changes(ctx, channelID, after, n)
 }
 
 // TestSourceFails passes the failure on, and recovers from it.
 func TestSourceFails(t *testing.T) {
 	t.Parallel()
-	source := &failing{newLedger(), errors.New("no disk")}
+	source := &failing{ledger: newLedger(), err: errors.New("no disk")}
 	r := newTestRegistry(t, source)
 	source.post(1, "hello")
-	if _, err := r.Window(t.Context(), 1); !errors.Is(err, source.err) {
+	if _, err := r.Window(t.Context(), 1, 0); !errors.Is(err, source.err) {
 		t.Errorf("Window: %v", err)
 	}
-	if _, err := r.Subscribe(t.Context(), 1, 0, Visitor{}); !errors.Is(err, source.err) {
+	if _, err := r.Subscribe(t.Context(), 1, 0, 0, Visitor{}); !errors.Is(err, source.err) {
 		t.Errorf("Subscribe: %v", err)
 	}
-	source.err = nil
+	source.fail(nil)
 	if w := window(t, r, 1); len(w.Rows) != 1 {
 		t.Errorf("recovered: %+v", w)
 	}

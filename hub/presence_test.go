@@ -119,7 +119,7 @@ func (b *building) open(t testing.TB, u User) *tab {
 // connect connects a tab whose page shows a presence of that state.
 func (b *building) connect(t testing.TB, page *tab, u User, seen string) *tab {
 	t.Helper()
-	s, err := b.Subscribe(t.Context(), 1, 0, Visitor{User: u, Seen: seen})
+	s, err := b.Subscribe(t.Context(), 1, 0, 0, Visitor{User: u, Seen: seen})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -134,10 +134,10 @@ func (b *building) isIdle(t *testing.T) {
 	t.Helper()
 	time.Sleep(flushTime)
 	synctest.Wait()
-	b.flusher.mu.Lock()
-	defer b.flusher.mu.Unlock()
-	if n := len(b.flusher.dirty); n > 0 || len(b.flusher.wake) > 0 {
-		t.Errorf("%d hubs are dirty, though nothing goes on", n)
+	b.crowds.mu.Lock()
+	defer b.crowds.mu.Unlock()
+	if stirred, pending := len(b.crowds.stirred), len(b.crowds.pending); stirred+pending+len(b.crowds.wake) > 0 {
+		t.Errorf("%d channels are stirred, %d pending, though nothing goes on", stirred, pending)
 	}
 }
 
@@ -603,7 +603,7 @@ func TestPresenceConcurrently(t *testing.T) {
 						time.Sleep(time.Duration(random.Int64N(int64(graceTime))))
 					}
 					open := &tab{shows: people(page)}
-					s, err := b.Subscribe(t.Context(), channel, 0, Visitor{u, page.State()})
+					s, err := b.Subscribe(t.Context(), channel, 0, 0, Visitor{u, page.State()})
 					if err != nil {
 						t.Error(err)
 						return
@@ -655,7 +655,8 @@ func TestPresenceConcurrently(t *testing.T) {
 	})
 }
 
-// TestPresenceEvicted forgets those who are on their way with their hub.
+// TestPresenceEvicted keeps those who are on their way when their hub goes, till
+// their time is over.
 func TestPresenceEvicted(t *testing.T) {
 	inBuilding(t, func(t *testing.T, b *building) {
 		b.open(t, b.ada).close()
@@ -669,10 +670,17 @@ func TestPresenceEvicted(t *testing.T) {
 		if b.find(1) != nil {
 			t.Fatal("the hub was not evicted")
 		}
-		if p := people(b.Registry.Presence(1, b.bob)); p != "Bob" {
+		if p := people(b.Registry.Presence(1, b.bob)); p != "Ada Bob" {
 			t.Errorf("after: %s", p)
 		}
+		time.Sleep(graceTime)
+		if p := people(b.Registry.Presence(1, b.bob)); p != "Bob" {
+			t.Errorf("in the end: %s", p)
+		}
 		b.isIdle(t)
+		if n := len(b.crowds.byChannel); n > 0 {
+			t.Errorf("%d crowds of nobody are kept", n)
+		}
 	})
 }
 
@@ -692,7 +700,7 @@ func TestPresenceClose(t *testing.T) {
 		b.Typing(1, b.ada)
 		ada.close()
 		endsWith(t, ada.Subscriber, ErrRestart)
-		if _, err := b.Subscribe(t.Context(), 1, 0, Visitor{User: b.bob}); !errors.Is(err, ErrRestart) {
+		if _, err := b.Subscribe(t.Context(), 1, 0, 0, Visitor{User: b.bob}); !errors.Is(err, ErrRestart) {
 			t.Errorf("Subscribe after Close: %v", err)
 		}
 		b.Registry.Presence(1, b.ada)
@@ -743,8 +751,8 @@ func TestSubscriberOfNone(t *testing.T) {
 
 // BenchmarkPresence tells 1000 people that one of them types.
 func BenchmarkPresence(b *testing.B) {
-	h := newHub(1, &room{ledger: newLedger()}, newFlusher()) // which does not run
-	if err := h.catchUp(b.Context()); err != nil {
+	h := newHub(1, &room{ledger: newLedger()}, newCrowds()) // whose flusher does not run
+	if err := h.catchUp(b.Context(), 0); err != nil {
 		b.Fatal(err)
 	}
 	for i := range int64(1000) {
@@ -755,10 +763,10 @@ func BenchmarkPresence(b *testing.B) {
 	}
 	for i := 0; b.Loop(); i++ {
 		if i%2 == 0 {
-			h.typing(7)
+			h.crowds.typing(1, 7)
 		} else {
-			h.stopped(7)
+			h.crowds.stopped(1, 7)
 		}
-		h.flush()
+		h.flush(time.Now())
 	}
 }

@@ -11,6 +11,7 @@ import (
 	"io/fs"
 	"net/http"
 	"path"
+	"regexp"
 	"strings"
 
 	"github.com/klauspost/compress/gzip"
@@ -18,6 +19,9 @@ import (
 
 //go:embed *.css *.js *.svg vendor/*.js
 var files embed.FS
+
+// hashLike is what stands before the extension in a hashed name.
+var hashLike = regexp.MustCompile(`^\.[0-9a-f]{8}$`)
 
 // Prefix is what the path of every asset begins with.
 const Prefix = "/static/"
@@ -145,6 +149,9 @@ func (a *Assets) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	f, ok := a.served[name]
 	if !ok {
+		f, ok = a.ofAnotherVersion(name)
+	}
+	if !ok {
 		http.NotFound(w, r)
 		return
 	}
@@ -175,6 +182,21 @@ func (a *Assets) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if r.Method == http.MethodGet {
 		_, _ = w.Write(b.bytes) // the client is gone: nobody to tell
 	}
+}
+
+// ofAnotherVersion returns what this version has in the place of a file whose
+// name holds the hash of another's. During an upgrade a page and its assets may
+// come from different nodes: a page should not be bare then. Nobody keeps it.
+func (a *Assets) ofAnotherVersion(name string) (asset, bool) {
+	extension := path.Ext(name)
+	stem := strings.TrimSuffix(name, extension)
+	hash := path.Ext(stem)
+	if !hashLike.MatchString(hash) {
+		return asset{}, false
+	}
+	f, ok := a.served[strings.TrimSuffix(stem, hash)+extension]
+	f.cacheControl = "no-store"
+	return f, ok
 }
 
 // matches reports whether an If-None-Match header names the tag.

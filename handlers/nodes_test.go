@@ -1,0 +1,142 @@
+package handlers
+
+import (
+	"fmt"
+	"net/http"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"hubbub/store"
+)
+
+// onBuses runs a test with two nodes, on each kind of bus.
+func onBuses(t *testing.T, test func(t *testing.T, a, b *server)) {
+	t.Parallel()
+	for _, byNATS := range []bool{false, true} {
+		t.Run(map[bool]string{false: "NOTIFY", true: "NATS"}[byNATS], func(t *testing.T) {
+			t.Parallel()
+			a, b := newNodes(t, byNATS)
+			test(t, a, b)
+		})
+	}
+}
+
+// TestNodesDeliver posts and deletes on one node for those who follow on
+// another, whose page shows it at once.
+func TestNodesDeliver(t *testing.T) {
+	onBuses(t, func(t *testing.T, a, b *server) {
+		anna := a.signIn(t, "Anna")
+		pages := []*replica{anna.page("general"), anna.on(b).page("general")}
+		feeds := []*feed{anna.live("general", 0), anna.on(b).live("general", 0)}
+		const posts = 50
+		for i := range posts {
+			there, here := []*server{a, b}[i%2], []*server{b, a}[i%2]
+			anna.on(there).post("/channels/general/messages", "body", fmt.Sprint("message ", i)).leadsTo("/channels/general")
+			anna.on(here).get("/channels/general").says(fmt.Sprint("message ", i))
+		}
+		anna.on(b).post("/channels/general/messages/1/delete").leadsTo("/channels/general")
+		anna.get("/channels/general").saysNot("message 0")
+		for i, s := range []*server{a, b} {
+			feeds[i].follow(pages[i], posts+1)
+			pages[i].shows(t, "the page", anna.on(s).page("general"))
+		}
+	})
+}
+
+// TestNodesEndSessions ends a user's connections to all nodes within a second.
+func TestNodesEndSessions(t *testing.T) {
+	onBuses(t, func(t *testing.T, a, b *server) {
+		here, there := a.signIn(t, "Anna", "password 1"), b.signIn(t, "Anna", "password 1")
+		bea := a.signIn(t, "Bea")
+		stay := []*feed{here.live("general", 0), here.on(b).live("general", 0), bea.on(b).live("general", 0)}
+		ended := []*feed{there.live("general", 0), there.on(a).live("general", 0)}
+		began := time.Now()
+		here.post("/user/password", "current", "password 1", "password", "password 2").leadsTo("/user")
+		for _, f := range ended {
+			f.ends(closeSignedOut)
+		}
+		if took := time.Since(began); took > time.Second {
+			t.Errorf("after another password it took %v", took)
+		}
+		bea.post("/channels/general/messages", "body", "hello")
+		for _, f := range stay {
+			for !strings.Contains(f.next(), "hello") { // or it ends, and the test with it
+			}
+		}
+		began = time.Now()
+		here.post("/logout").leadsTo("/")
+		for _, f := range stay[:2] {
+			f.ends(closeSignedOut)
+		}
+		if took := time.Since(began); took > time.Second {
+			t.Errorf("after logging out it took %v", took)
+		}
+	})
+}
+
+// TestNodesTell follows what is no message from one node to another: new
+// channels, what is unread and read, who is there and who types.
+func TestNodesTell(t *testing.T) {
+	onBuses(t, func(t *testing.T, a, b *server) {
+		anna, bea := a.signIn(t, "Anna"), a.signIn(t, "Bea")
+		anna.post("/channels", "name", "early").is(http.StatusSeeOther)
+		anna.get("/channels/early").is(http.StatusOK)
+		annas := anna.on(b).open("/channels/general")
+
+		anna.post("/channels", "name", "late").is(http.StatusSeeOther)
+		late := fmt.Sprint(a.channel(t, "late").ID)
+		annas.until("the new channel", func() bool { return slices.Contains(annas.channels, late) })
+
+		early := a.channel(t, "early")
+		bea.post("/channels/early/messages", "body", "hello").leadsTo("/channels/early")
+		annas.shows(early.ID, "1")
+		anna.post("/channels/early/read", "upto", "1").is(http.StatusNoContent)
+		annas.shows(early.ID, "")
+
+		const both = "<bdi>Anna</bdi>, <bdi>Bea</bdi>"
+		beas := bea.open("/channels/general")
+		annas.until("Bea comes", func() bool { return annas.people == both })
+		beas.until("Anna is there", func() bool { return beas.people == both })
+		bea.htmx("/channels/general/typing").is(http.StatusNoContent)
+		annas.until("Bea types", func() bool { return annas.typists == "<bdi>Bea</bdi>" })
+		bea.htmx("/channels/general/messages", "body", "there").is(http.StatusOK)
+		annas.until("Bea has written", func() bool { return annas.typists == "" })
+		check(t, beas.CloseNow())
+		annas.until("Bea goes", func() bool { return annas.people == "<bdi>Anna</bdi>" })
+
+		beas = bea.open("/channels/general")
+		annas.until("Bea comes again", func() bool { return annas.people == both })
+		a.stop(t)
+		annas.until("her node has stopped", func() bool { return annas.people == "<bdi>Anna</bdi>" })
+	})
+}
+
+// TestNodesSignIn sends one form to two nodes, as a double click may.
+func TestNodesSignIn(t *testing.T) {
+	t.Parallel()
+	a, b := newNodes(t, false)
+	const key = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+	a.visitor(t).post("/login", "name", "Anna", "key", key).leadsTo("/")
+	again := b.visitor(t)
+	again.post("/login", "name", "Anna", "key", key).leadsTo("/")
+	again.get("/channels").says("Welcome, Anna.")
+	b.visitor(t).post("/login", "name", "Anna", "key", "ZYXWVUTSRQPONMLKJIHGFEDCBA").is(http.StatusConflict)
+}
+
+// TestNodesLook has a node find by itself what it was not told.
+func TestNodesLook(t *testing.T) {
+	t.Parallel()
+	a, b := newNodes(t, false)
+	anna := a.signIn(t, "Anna")
+	feed := anna.on(b).live("general", 0)
+	user, general := a.user(t, "Anna"), a.channel(t, "general")
+	// Another node has posted, and was killed before it told.
+	a.Store.Listen(func([]store.Message) {})
+	_, err := a.Store.Post(t.Context(), general, user, "untold", "", time.Now())
+	check(t, err)
+	if frame := feed.next(); !strings.Contains(frame, "untold") {
+		t.Errorf("pushed %q", frame)
+	}
+}

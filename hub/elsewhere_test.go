@@ -1,0 +1,685 @@
+package hub
+
+import (
+	"fmt"
+	"maps"
+	"math/rand/v2"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+// come, leave and all are what another node tells of channel 1.
+func come(users ...User) Attendance { return Attendance{ChannelID: 1, Here: users} }
+func leave(ids ...int64) Attendance { return Attendance{ChannelID: 1, Gone: ids} }
+func all(users ...User) Attendance  { return Attendance{ChannelID: 1, Here: users, Whole: true} }
+
+// shows checks who a fresh page of channel 1 shows to Ada.
+func (b *building) shows(t *testing.T, about, want string) {
+	t.Helper()
+	if got := people(b.Registry.Presence(1, b.ada)); got != want {
+		t.Errorf("%s: a fresh page shows %q, want %q", about, got, want)
+	}
+}
+
+// isEmpty checks that nothing is kept of anybody.
+func (b *building) isEmpty(t *testing.T) {
+	t.Helper()
+	b.isIdle(t)
+	b.crowds.mu.Lock()
+	defer b.crowds.mu.Unlock()
+	if crowds, nodes, moved := len(b.crowds.byChannel), len(b.crowds.nodes), len(b.crowds.moved); crowds+nodes+moved > 0 {
+		t.Errorf("%d crowds, %d nodes and %d moved are kept of nobody", crowds, nodes, moved)
+	}
+}
+
+// TestElsewhere shows those who are at other nodes as if they were here, and
+// counts them once.
+func TestElsewhere(t *testing.T) {
+	inBuilding(t, func(t *testing.T, b *building) {
+		b.Elsewhere("b", come(b.bob))
+		if b.find(1) != nil {
+			t.Error("a hub was made")
+		}
+		b.shows(t, "before anybody is here", "Ada Bob")
+		ada := b.open(t, b.ada)
+		ada.expect(t, "a page from before", "Ada Bob", 0)
+		b.Elsewhere("c", come(b.zhang))
+		b.Elsewhere("c", Attendance{ChannelID: 2, Here: []User{{4, "Eve"}}})
+		time.Sleep(flushTime)
+		ada.expect(t, "one at another node", "Ada Bob 张伟", 1)
+
+		b.Elsewhere("c", come(b.bob))
+		b.Elsewhere("c", come(b.bob)) // told twice
+		b.Elsewhere("c", come(b.ada))
+		time.Sleep(flushTime)
+		ada.expect(t, "they are elsewhere too", "Ada Bob 张伟", 0)
+		bob := b.open(t, b.bob)
+		time.Sleep(flushTime)
+		b.Elsewhere("b", leave(b.bob.ID))
+		b.Elsewhere("b", leave(b.bob.ID)) // told twice
+		b.Elsewhere("d", leave(b.bob.ID, 77))
+		time.Sleep(flushTime)
+		ada.expect(t, "he is here and at c", "Ada Bob 张伟", 0)
+		b.Elsewhere("c", leave(b.bob.ID))
+		time.Sleep(flushTime)
+		ada.expect(t, "he is here", "Ada Bob 张伟", 0)
+		b.Elsewhere("c", come(b.bob))
+		bob.close()
+		time.Sleep(graceTime + flushTime)
+		ada.expect(t, "he is at c", "Ada Bob 张伟", 0)
+		b.Elsewhere("c", leave(b.bob.ID, b.ada.ID))
+		time.Sleep(flushTime)
+		ada.expect(t, "he has gone from all", "Ada 张伟", 1)
+	})
+}
+
+// TestElsewhereWhole puts right what was lost.
+func TestElsewhereWhole(t *testing.T) {
+	inBuilding(t, func(t *testing.T, b *building) {
+		ada := b.open(t, b.ada)
+		b.Elsewhere("b", come(b.bob, b.zhang))
+		b.Elsewhere("c", come(b.zhang))
+		time.Sleep(flushTime)
+		ada.expect(t, "two", "Ada Bob 张伟", 1)
+		eve := User{4, "Eve"}
+		for range 2 {
+			b.Elsewhere("b", all(eve))
+			time.Sleep(flushTime)
+		}
+		ada.expect(t, "one who came, and one who went", "Ada Eve 张伟", 1)
+		b.Elsewhere("b", all(eve, eve, b.bob)) // told badly
+		b.Elsewhere("b", all(b.bob))
+		time.Sleep(flushTime)
+		ada.expect(t, "exchanged", "Ada Bob 张伟", 1)
+		b.Elsewhere("b", all())
+		b.Elsewhere("c", all())
+		time.Sleep(flushTime)
+		ada.expect(t, "nobody", "Ada", 1)
+		b.isIdle(t)
+	})
+}
+
+// TestElsewhereExpires keeps those whom a node goes on telling of, and no others.
+func TestElsewhereExpires(t *testing.T) {
+	inBuilding(t, func(t *testing.T, b *building) {
+		ada := b.open(t, b.ada)
+		b.Elsewhere("b", come(b.bob))
+		b.Elsewhere("c", come(b.zhang))
+		time.Sleep(flushTime)
+		ada.expect(t, "at first", "Ada Bob 张伟", 1)
+		for range 10 {
+			time.Sleep(awayTime - time.Second)
+			b.Elsewhere("b", come(b.bob))
+			b.Elsewhere("c", all(b.zhang))
+		}
+		time.Sleep(awayTime - time.Millisecond)
+		ada.expect(t, "as long as it is told", "Ada Bob 张伟", 0)
+		b.Elsewhere("b", come(User{4, "Eve"})) // says nothing of Bob
+		time.Sleep(time.Millisecond + flushTime)
+		ada.expect(t, "those who were told of no more", "Ada Eve", 1)
+		time.Sleep(awayTime)
+		ada.expect(t, "in the end", "Ada", 1)
+		ada.close()
+		time.Sleep(graceTime)
+		b.isEmpty(t)
+	})
+}
+
+// TestElsewhereSleeps does nothing while nothing happens, for whomever may
+// expire some time.
+func TestElsewhereSleeps(t *testing.T) {
+	inBuilding(t, func(t *testing.T, b *building) {
+		b.Elsewhere("b", come(b.bob))
+		b.isIdle(t)
+		b.Elsewhere("b", all(b.bob))
+		b.crowds.mu.Lock()
+		if len(b.crowds.wake)+len(b.crowds.stirred) > 0 {
+			t.Error("there is something to do though nobody has moved")
+		}
+		b.crowds.mu.Unlock()
+		time.Sleep(awayTime)
+		b.isEmpty(t)
+	})
+}
+
+// TestNodeGone gives those who were at a node that stops the time to come here.
+func TestNodeGone(t *testing.T) {
+	inBuilding(t, func(t *testing.T, b *building) {
+		ada := b.open(t, b.ada)
+		b.Elsewhere("b", come(b.bob, b.zhang))
+		b.Elsewhere("b", Attendance{ChannelID: 2, Here: []User{b.bob}})
+		time.Sleep(flushTime)
+		ada.expect(t, "before", "Ada Bob 张伟", 1)
+		b.NodeGone("b")
+		b.NodeGone("unheard of")
+		time.Sleep(graceTime - time.Millisecond)
+		ada.expect(t, "on their way", "Ada Bob 张伟", 0)
+		b.open(t, b.bob)
+		time.Sleep(time.Millisecond + flushTime)
+		ada.expect(t, "one has come", "Ada Bob", 1)
+		if p := people(b.Registry.Presence(2, b.ada)); p != "Ada" {
+			t.Errorf("another channel: %s", p)
+		}
+		if n := len(b.crowds.nodes); n > 0 {
+			t.Errorf("%d nodes are kept", n)
+		}
+	})
+}
+
+// TestElsewhereEvicted loses nobody with a hub.
+func TestElsewhereEvicted(t *testing.T) {
+	inBuilding(t, func(t *testing.T, b *building) {
+		b.Elsewhere("b", come(b.bob))
+		b.open(t, b.zhang).close()
+		for channel := range int64(maxIdle + 1) {
+			time.Sleep(time.Microsecond)
+			window(t, b.Registry, channel+2)
+		}
+		if b.find(1) != nil {
+			t.Fatal("the hub was not evicted")
+		}
+		b.shows(t, "evicted", "Ada Bob 张伟")
+		ada := b.open(t, b.ada)
+		ada.expect(t, "another hub", "Ada Bob 张伟", 0)
+		b.Elsewhere("b", leave(b.bob.ID))
+		time.Sleep(graceTime + flushTime)
+		ada.expect(t, "both have gone", "Ada", 1)
+	})
+}
+
+// TestElsewhereTyping has one type who is at another node, till their message
+// comes in every way that it can.
+func TestElsewhereTyping(t *testing.T) {
+	inBuilding(t, func(t *testing.T, b *building) {
+		ada := b.open(t, b.ada)
+		b.Typing(1, b.bob)
+		b.Elsewhere("b", come(b.bob))
+		time.Sleep(flushTime)
+		ada.expect(t, "he came after he was said to type", "Ada Bob", 1)
+		types := func() {
+			t.Helper()
+			b.Typing(1, b.bob)
+			time.Sleep(flushTime)
+			ada.expect(t, "he types", "Ada Bob: Bob", 1)
+		}
+		post := func(u User) Change { return b.postBy(1, u, "hello") }
+
+		types()
+		time.Sleep(typingTime)
+		ada.expect(t, "he is done", "Ada Bob", 1)
+
+		types()
+		b.Hear(1, post(b.zhang).Revision)
+		time.Sleep(flushTime)
+		ada.expect(t, "another's message", "Ada Bob: Bob", 0)
+		b.Hear(1, post(b.bob).Revision)
+		time.Sleep(flushTime)
+		ada.expect(t, "his message is caught up with", "Ada Bob", 1)
+
+		types()
+		for range 2 * maxMissed {
+			post(b.zhang)
+		}
+		b.Hear(1, b.reached(1))
+		time.Sleep(flushTime)
+		ada.expect(t, "much by another", "Ada Bob: Bob", 0)
+		post(b.bob)
+		for range 2 * maxMissed {
+			b.delete(1, b.ids(1)[0])
+		}
+		b.Hear(1, b.reached(1))
+		time.Sleep(flushTime)
+		ada.expect(t, "his message is in a window", "Ada Bob", 1)
+
+		types()
+		b.Elsewhere("b", leave(b.bob.ID))
+		time.Sleep(flushTime)
+		ada.expect(t, "he has gone", "Ada", 1)
+		b.isIdle(t)
+	})
+}
+
+// TestElsewhereCrowd names a dozen of those who are anywhere, as if all were
+// here.
+func TestElsewhereCrowd(t *testing.T) {
+	inBuilding(t, func(t *testing.T, b *building) {
+		other := newBuilding(t)
+		random := rand.New(rand.NewPCG(1, 6))
+		there := map[int64]User{}
+		for range 2000 {
+			u := User{ID: 10 + random.Int64N(40)}
+			u.Name = fmt.Sprintf("Person %02d", u.ID*7%40) // in another order than their ids
+			node := fmt.Sprint("node ", u.ID%3)
+			if _, in := there[u.ID]; in {
+				delete(there, u.ID)
+				b.Elsewhere(node, leave(u.ID))
+			} else {
+				there[u.ID] = u
+				b.Elsewhere(node, come(u))
+			}
+			if random.IntN(3) > 0 {
+				continue // else some that were first have gone unnoticed
+			}
+			users := slices.Collect(maps.Values(there))
+			other.Elsewhere("other", all(users...))
+			slices.SortFunc(users, byName)
+			first := users[:min(len(users), MaxNamed)]
+			viewer := User{ID: 10 + random.Int64N(40)}
+			if u, in := there[viewer.ID]; in {
+				viewer = u
+			} else {
+				viewer.Name = fmt.Sprintf("Person %02d", viewer.ID*7%40)
+				users = append(users, viewer)
+				first = slices.SortedFunc(slices.Values(users), byName)[:min(len(users), MaxNamed)]
+			}
+			p := b.Registry.Presence(1, viewer)
+			if !slices.Equal(p.Here, first) || p.More != len(users)-len(first) {
+				t.Fatalf("%d are here, and %s sees %v and %d more, want %v", len(users), viewer.Name, p.Here, p.More, first)
+			}
+			if q := other.Registry.Presence(1, viewer); q.State() != p.State() {
+				t.Fatalf("another node shows %v for %v", q, p)
+			}
+		}
+	})
+}
+
+// told is what a node tells others, in order.
+type told struct {
+	mu   sync.Mutex
+	each [][]Attendance
+}
+
+func (w *told) announce(all []Attendance) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.each = append(w.each, all)
+}
+
+// expect checks what was told since the last time: "#1 +Ada -2, #2 =Bob; #1 -9"
+// when Ada came to channel 1 and Bob, whose id is 2, went, when he was all of
+// channel 2, and when she went later.
+func (w *told) expect(t *testing.T, about, want string) {
+	t.Helper()
+	synctest.Wait()
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	got := ""
+	for i, flush := range w.each {
+		if i > 0 {
+			got += "; "
+		}
+		slices.SortStableFunc(flush, func(a, b Attendance) int { return int(a.ChannelID - b.ChannelID) })
+		for i, a := range flush {
+			if i > 0 {
+				got += ", "
+			}
+			got += fmt.Sprintf("#%d", a.ChannelID)
+			sign := " +"
+			if a.Whole {
+				sign = " ="
+			}
+			for _, u := range slices.SortedFunc(slices.Values(a.Here), byName) {
+				got += fmt.Sprint(sign, u.Name)
+			}
+			for _, id := range slices.Sorted(slices.Values(a.Gone)) {
+				got += fmt.Sprint(" -", id)
+			}
+		}
+	}
+	w.each = nil
+	if got != want {
+		t.Errorf("%s: told %q, want %q", about, got, want)
+	}
+}
+
+// TestAnnounce tells other nodes of each who comes and goes, once.
+func TestAnnounce(t *testing.T) {
+	inBuilding(t, func(t *testing.T, b *building) {
+		var told told
+		b.Announce(func(all []Attendance) {
+			// Without locks: nothing may wait for it, not even itself.
+			b.Registry.Presence(1, b.ada)
+			b.Typing(1, b.ada)
+			window(t, b.Registry, 1)
+			told.announce(all)
+		})
+		first, second := b.open(t, b.ada), b.open(t, b.ada)
+		told.expect(t, "one comes with two tabs", "#1 +Ada")
+		time.Sleep(time.Minute)
+		second.close()
+		first.close()
+		time.Sleep(graceTime - time.Millisecond)
+		first = b.open(t, b.ada)
+		time.Sleep(time.Minute)
+		told.expect(t, "she reloads", "")
+
+		b.Elsewhere("b", come(b.bob, b.zhang))
+		b.Typing(1, b.bob)
+		time.Sleep(time.Minute)
+		told.expect(t, "what others have told", "")
+
+		bob := b.open(t, b.bob)
+		if _, err := b.Subscribe(t.Context(), 2, 0, 0, Visitor{User: b.zhang}); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(flushTime)
+		told.expect(t, "one who was there already, and one elsewhere", "#1 +Bob, #2 +张伟")
+		b.Elsewhere("c", come(b.bob))
+		bob.close()
+		time.Sleep(graceTime - flushTime)
+		told.expect(t, "on his way", "")
+		time.Sleep(2 * flushTime)
+		told.expect(t, "gone from here, and elsewhere still", "#1 -2")
+		b.shows(t, "he is elsewhere", "Ada Bob")
+
+		b.Retell()
+		b.Retell()
+		time.Sleep(2 * flushTime)
+		told.expect(t, "everybody again", "#1 =Ada, #2 =张伟")
+		first.close()
+		time.Sleep(graceTime - time.Second)
+		b.Retell()
+		time.Sleep(flushTime)
+		told.expect(t, "she is on her way", "#1 =Ada, #2 =张伟")
+		time.Sleep(time.Second + flushTime)
+		told.expect(t, "she has gone", "#1 -9")
+		b.Retell()
+		time.Sleep(flushTime)
+		told.expect(t, "who is left", "#2 =张伟")
+		b.isIdle(t)
+	})
+}
+
+// TestAnnounceEvicted tells of those who go though their hub went before.
+func TestAnnounceEvicted(t *testing.T) {
+	inBuilding(t, func(t *testing.T, b *building) {
+		var told told
+		b.Announce(told.announce)
+		b.open(t, b.ada).close()
+		for channel := range int64(maxIdle + 1) {
+			time.Sleep(time.Microsecond)
+			window(t, b.Registry, channel+2)
+		}
+		if b.find(1) != nil {
+			t.Fatal("the hub was not evicted")
+		}
+		told.expect(t, "she has come", "#1 +Ada")
+		time.Sleep(graceTime + flushTime)
+		told.expect(t, "she has gone", "#1 -9")
+		b.isEmpty(t)
+	})
+}
+
+// TestAnnounceStorm tells of 500 people who come within a second a few times.
+func TestAnnounceStorm(t *testing.T) {
+	inBuilding(t, func(t *testing.T, b *building) {
+		var told told
+		b.Announce(told.announce)
+		for i := range int64(500) {
+			b.open(t, User{10 + i, fmt.Sprint("Person ", i)})
+			time.Sleep(2 * time.Millisecond)
+		}
+		time.Sleep(flushTime)
+		told.mu.Lock()
+		defer told.mu.Unlock()
+		people := 0
+		for _, flush := range told.each {
+			for _, a := range flush {
+				people += len(a.Here)
+			}
+		}
+		if n := len(told.each); people != 500 || n > 5 {
+			t.Errorf("told of %d people in %d flushes", people, n)
+		}
+	})
+}
+
+// TestAlone keeps no account of who comes and goes where there are no others.
+func TestAlone(t *testing.T) {
+	inBuilding(t, func(t *testing.T, b *building) {
+		b.open(t, b.ada)
+		b.Retell()
+		time.Sleep(flushTime)
+		if n := len(b.crowds.moved); n > 0 {
+			t.Errorf("%d channels are kept", n)
+		}
+		b.isIdle(t)
+	})
+}
+
+// TestMoveToNode has people go from one node to another within the time of a
+// reload: nobody sees that they were away.
+func TestMoveToNode(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		var nodes []*building
+		for i := range 3 {
+			b := newBuilding(t)
+			nodes = append(nodes, b)
+			b.Announce(func(told []Attendance) {
+				for j, other := range nodes {
+					if j != i {
+						for _, a := range told {
+							other.Elsewhere(fmt.Sprint(i), a)
+						}
+					}
+				}
+			})
+		}
+		time.Sleep(graceTime)
+		ada, bob := nodes[0].open(t, nodes[0].ada), nodes[1].open(t, nodes[0].bob)
+		time.Sleep(2 * flushTime)
+		ada.expect(t, "he has come", "Ada Bob", 1)
+		for i := range 10 {
+			bob.close()
+			time.Sleep(graceTime - time.Second)
+			bob = nodes[i%3].open(t, nodes[0].bob)
+			bob.expect(t, "another node", "Ada Bob", 0)
+			time.Sleep(time.Minute / 20)
+			for _, each := range nodes {
+				each.Retell()
+			}
+		}
+		time.Sleep(awayTime - time.Second)
+		ada.expect(t, "he went from node to node", "Ada Bob", 0)
+	})
+}
+
+// TestPresenceOfNodes has people come, go, type and change nodes at random, of
+// which the nodes tell each other by a bus that loses, doubles and delays what it
+// carries. When all is quiet, all pages of all nodes show who is there.
+func TestPresenceOfNodes(t *testing.T) {
+	t.Parallel()
+	for range 5 {
+		seed := rand.Uint64()
+		t.Run(fmt.Sprint("seed=", seed), func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) { runPresenceOfNodes(t, seed) })
+		})
+	}
+}
+
+func runPresenceOfNodes(t *testing.T, seed uint64) {
+	const users, channels = 12, 3
+	var lossless atomic.Bool
+	var mu sync.Mutex // of what is random
+	random := rand.New(rand.NewPCG(seed, 7))
+	roll := func(n int) int {
+		mu.Lock()
+		defer mu.Unlock()
+		return random.IntN(n)
+	}
+	var bus, group sync.WaitGroup
+	var nodes []*building
+	for i := range 3 {
+		b := newBuilding(t)
+		nodes = append(nodes, b)
+		b.Announce(func(told []Attendance) {
+			for j, other := range nodes {
+				for _, a := range told {
+					if j == i || !lossless.Load() && roll(5) == 0 {
+						continue
+					}
+					for range 1 + roll(2) {
+						bus.Go(func() {
+							time.Sleep(time.Duration(roll(int(time.Second))))
+							other.Elsewhere(fmt.Sprint(i), a)
+						})
+					}
+				}
+			}
+		})
+	}
+	type stay struct {
+		tab     *tab
+		node    *building
+		channel int64
+		user    User
+	}
+	var stays []stay
+	for i := range 2 * users { // two browsers each
+		u := User{ID: int64(i%users + 1)}
+		u.Name = fmt.Sprint("Person ", u.ID)
+		group.Go(func() {
+			for n := range 30 {
+				at := stay{&tab{}, nodes[roll(len(nodes))], int64(roll(channels)), u}
+				seen := at.node.Registry.Presence(at.channel, u)
+				at.tab.shows = people(seen)
+				s, err := at.node.Subscribe(t.Context(), at.channel, 0, 0, Visitor{u, seen.State()})
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				at.tab.Subscriber = s
+				for range roll(5) {
+					time.Sleep(time.Duration(roll(int(2 * time.Second))))
+					nodes[roll(len(nodes))].Typing(at.channel, u)
+					at.tab.look(t)
+				}
+				if n == 29 && i%3 > 0 { // most stay
+					mu.Lock()
+					defer mu.Unlock()
+					stays = append(stays, at)
+					return
+				}
+				at.tab.close()
+			}
+		})
+	}
+	stop := make(chan struct{})
+	go func() {
+		for {
+			select {
+			case <-time.After(5 * time.Second):
+				for _, b := range nodes {
+					b.Retell()
+				}
+			case <-stop:
+				return
+			}
+		}
+	}()
+	group.Wait()
+	lossless.Store(true)
+	time.Sleep(graceTime + 2*awayTime)
+	synctest.Wait()
+	for channel := range int64(channels) {
+		there := map[int64]User{}
+		for _, s := range stays {
+			if s.channel == channel {
+				there[s.user.ID] = s.user
+			}
+		}
+		want := people(Presence{Here: slices.SortedFunc(maps.Values(there), byName)})
+		for i, b := range nodes {
+			for _, u := range there {
+				if got := people(b.Registry.Presence(channel, u)); got != want {
+					t.Errorf("node %d shows %q in channel %d, want %q", i, got, channel, want)
+				}
+				break
+			}
+		}
+		for _, s := range stays {
+			if s.tab.look(t); s.channel == channel && s.tab.shows != want {
+				t.Errorf("%s is shown %q in channel %d, want %q", s.user.Name, s.tab.shows, channel, want)
+			}
+		}
+	}
+	close(stop)
+	for _, s := range stays {
+		s.tab.close()
+	}
+	time.Sleep(graceTime + awayTime + 2*time.Second)
+	bus.Wait()
+	for _, b := range nodes {
+		b.isEmpty(t)
+	}
+}
+
+// crowdOf returns n users.
+func crowdOf(n int) []User {
+	users := make([]User, n)
+	for i := range users {
+		users[i] = User{int64(i + 1), fmt.Sprintf("Person %05d", i*7919%n)}
+	}
+	return users
+}
+
+// BenchmarkElsewhere tells of 10,000 people at another node, as it is told every
+// five seconds.
+func BenchmarkElsewhere(b *testing.B) {
+	r := newTestRegistry(b, &room{ledger: newLedger()})
+	told := all(crowdOf(10_000)...)
+	r.Elsewhere("b", told)
+	b.ReportAllocs()
+	for b.Loop() {
+		r.Elsewhere("b", told)
+	}
+}
+
+// BenchmarkElsewhereComes tells of 10,000 people of whom nothing was known.
+func BenchmarkElsewhereComes(b *testing.B) {
+	told := all(crowdOf(10_000)...)
+	b.ReportAllocs()
+	for b.Loop() {
+		r := &Registry{crowds: newCrowds()} // whose flusher does not run
+		r.Elsewhere("b", told)
+	}
+}
+
+// BenchmarkElsewhereChanges has one of 10,000 people at another node, who was
+// among those named, go and come back.
+func BenchmarkElsewhereChanges(b *testing.B) {
+	r := &Registry{crowds: newCrowds()}
+	users := crowdOf(10_000)
+	r.Elsewhere("b", all(users...))
+	b.ReportAllocs()
+	for b.Loop() {
+		r.Elsewhere("b", leave(users[0].ID))
+		r.Presence(1, users[1])
+		r.Elsewhere("b", come(users[0]))
+		r.Presence(1, users[1])
+	}
+}
+
+// BenchmarkRetell has 10,000 people here told of, as every five seconds.
+func BenchmarkRetell(b *testing.B) {
+	c := newCrowds()
+	r := &Registry{crowds: c}
+	r.Announce(func([]Attendance) {})
+	for _, u := range crowdOf(10_000) {
+		c.enter(1, u)
+	}
+	c.attendances()
+	b.ReportAllocs()
+	for b.Loop() {
+		r.Retell()
+		if told := c.attendances(); len(told[0].Here) != 10_000 {
+			b.Fatal(len(told[0].Here))
+		}
+	}
+}
