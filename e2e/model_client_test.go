@@ -30,7 +30,7 @@ const pageSize = 100
 // 25 seconds, and no test waits for that. Who hears nothing comes back.
 const (
 	openWithin = time.Second     // for a connection to show that it works
-	silent     = 2 * time.Second // without a sign of life before it is taken for dead
+	silent     = 2 * time.Second // without a sign of life before it is taken for dead, in a model
 	firstLook  = 2 * time.Second // between looks for a better connection, at first
 	lastLook   = 8 * time.Second // and at most
 )
@@ -292,6 +292,7 @@ type client struct {
 	http *http.Client
 
 	random    *rand.Rand
+	silent    time.Duration // without a sign of life before it is taken for dead
 	failures  int
 	lookAfter time.Duration // as live.js's climbAfter
 
@@ -404,7 +405,7 @@ func (c *client) rest(ctx context.Context) {
 
 // load loads the page.
 func (c *client) load(ctx context.Context) rung {
-	loading, cancel := context.WithTimeout(ctx, silent)
+	loading, cancel := context.WithTimeout(ctx, c.silent)
 	defer cancel()
 	status, html, err := c.ask(loading, c.line.URL+c.path)
 	if err == nil && status != http.StatusOK {
@@ -446,7 +447,7 @@ func (c *client) socket(ctx context.Context) rung {
 	c.works("websocket")
 	c.failures, c.lookAfter = 0, firstLook
 	for {
-		reading, cancel := context.WithTimeoutCause(ctx, silent, errSilent)
+		reading, cancel := context.WithTimeoutCause(ctx, c.silent, errSilent)
 		_, frame, err := conn.Read(reading)
 		if err != nil && context.Cause(reading) != nil {
 			err = context.Cause(reading)
@@ -510,7 +511,7 @@ func (c *client) events(ctx context.Context) rung {
 	defer func() { stop() }()
 
 	err := c.stream(ctx, func(name, data string) error {
-		alive.Reset(silent)
+		alive.Reset(c.silent)
 		switch name {
 		case "open":
 			c.works("events")
@@ -603,7 +604,7 @@ func (c *client) held(ctx context.Context) rung {
 	defer end(nil)
 	defer c.look(holding, end)()
 	for {
-		asking, cancel := context.WithTimeoutCause(holding, silent, errSilent)
+		asking, cancel := context.WithTimeoutCause(holding, c.silent, errSilent)
 		status, frame, err := c.ask(asking, c.live())
 		if err != nil && context.Cause(asking) != nil {
 			err = context.Cause(asking)
