@@ -153,7 +153,7 @@ func (b *Bus) Listen(l Listener) {
 }
 
 // Tell tells the other nodes, and waits for nothing. What cannot be sent now
-// waits, but for presence and typing: when the others can be told again, the
+// waits, but for presence and moments: when the others can be told again, the
 // listener's Missed is called. After Close nothing is told.
 func (b *Bus) Tell(n Notice) {
 	b.mu.Lock()

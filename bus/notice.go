@@ -33,8 +33,8 @@ type Notice struct {
 	// Presence says who has come to channels and gone from them at the node.
 	Presence []Presence `json:"presence,omitempty"`
 
-	// Typing says who types where.
-	Typing []Typing `json:"typing,omitempty"`
+	// Moments are what soon does not matter any more, in their order.
+	Moments []Moment `json:"moments,omitempty"`
 
 	// Ask asks the others for all of their presence.
 	Ask bool `json:"ask,omitempty"`
@@ -61,11 +61,24 @@ type User struct {
 	Name string `json:"n"`
 }
 
-// Typing says that a user types in a channel.
-type Typing struct {
-	Channel int64 `json:"c"`
-	User    int64 `json:"u"`
+// Moment is something that soon does not matter any more. It may be lost.
+type Moment struct {
+	Kind    Kind   `json:"k"`
+	Channel int64  `json:"c,omitempty"`
+	User    int64  `json:"u,omitempty"`
+	Name    string `json:"n,omitempty"` // of the tab or the probe
+	On      bool   `json:"o,omitempty"`
 }
+
+// Kind is what a Moment says.
+type Kind string
+
+const (
+	Typing  Kind = "typing"  // User types in Channel
+	Reading Kind = "reading" // whether User reads in the tab Name is On
+	Left    Kind = "left"    // User has left Channel unread, although it may be open
+	Probed  Kind = "probed"  // the probe Name was asked for
+)
 
 // letter is what travels: a notice, and what the buses tell each other.
 type letter struct {
@@ -110,7 +123,7 @@ func (n Notice) says() bool {
 
 // items counts what a notice can be split into.
 func (n Notice) items() int {
-	count := len(n.Channels) + len(n.Users) + len(n.Readers) + len(n.Typing)
+	count := len(n.Channels) + len(n.Users) + len(n.Readers) + len(n.Moments)
 	for _, p := range n.Presence {
 		count += p.items()
 	}
@@ -131,7 +144,7 @@ func (l letter) write(limit int) (texts [][]byte, left int) {
 	case 0:
 		return nil, 0
 	case 1:
-		l.Channels, l.Users, l.Readers, l.Presence, l.Typing = nil, nil, nil, nil, nil
+		l.Channels, l.Users, l.Readers, l.Presence, l.Moments = nil, nil, nil, nil, nil
 		if l.says() || l.signs != (signs{}) {
 			texts, _ = l.write(limit)
 		}
@@ -160,7 +173,7 @@ func (l letter) split(after int) (first, second letter) {
 	}
 	first.Users, second.Users = cut(l.Users, &after)
 	first.Readers, second.Readers = cut(l.Readers, &after)
-	first.Typing, second.Typing = cut(l.Typing, &after)
+	first.Moments, second.Moments = cut(l.Moments, &after)
 	second.Presence = nil
 	for _, p := range l.Presence {
 		switch {
@@ -192,6 +205,9 @@ func cut[T any](list []T, after *int) (first, second []T) {
 // everyone is told to look at all.
 const maxUsers = 10_000
 
+// maxMoments is how many moments are kept. Where there are more, all are lost.
+const maxMoments = 10_000
+
 // draft is what waits to be told, merged. Its zero value is empty.
 type draft struct {
 	number   int64
@@ -199,7 +215,7 @@ type draft struct {
 	users    map[int64]struct{}
 	readers  map[int64]struct{}
 	presence map[int64]*crowd // by channel
-	typing   map[Typing]struct{}
+	moments  []Moment
 	ask, bye bool
 	signs
 }
@@ -245,11 +261,8 @@ func (d *draft) add(l letter) {
 			c.users[id] = arrival{}
 		}
 	}
-	for _, typing := range l.Typing {
-		if d.typing == nil {
-			d.typing = map[Typing]struct{}{}
-		}
-		d.typing[typing] = struct{}{}
+	if d.moments = append(d.moments, l.Moments...); len(d.moments) > maxMoments {
+		d.moments = nil
 	}
 	d.ask = d.ask || l.Ask
 	d.bye = d.bye || l.Bye
@@ -271,10 +284,10 @@ func (d *draft) addUsers(set *map[int64]struct{}, users []int64) {
 }
 
 // age drops what is not true for long: who is there is told again.
-func (d *draft) age() { d.presence, d.typing = nil, nil }
+func (d *draft) age() { d.presence, d.moments = nil, nil }
 
 func (d *draft) empty() bool {
-	return len(d.channels)+len(d.users)+len(d.readers)+len(d.presence)+len(d.typing) == 0 &&
+	return len(d.channels)+len(d.users)+len(d.readers)+len(d.presence)+len(d.moments) == 0 &&
 		!d.ask && !d.bye && d.signs == signs{}
 }
 
@@ -283,7 +296,7 @@ func (d *draft) letter(node string) letter {
 	l := letter{Notice{Node: node, Number: d.number, Channels: d.channels, Ask: d.ask, Bye: d.bye}, d.signs}
 	l.Users = slices.Collect(maps.Keys(d.users))
 	l.Readers = slices.Collect(maps.Keys(d.readers))
-	l.Typing = slices.Collect(maps.Keys(d.typing))
+	l.Moments = slices.Clone(d.moments)
 	for channel, c := range d.presence {
 		p := Presence{Channel: channel, Whole: c.whole}
 		for id, a := range c.users {

@@ -10,11 +10,14 @@ import (
 	"testing"
 )
 
+// moment is one of a user in a channel.
+func moment(channel, user int64) Moment { return Moment{Kind: Typing, Channel: channel, User: user} }
+
 // sorted gives the lists of a notice an order to compare them in.
 func sorted(l letter) letter {
 	slices.Sort(l.Users)
 	slices.Sort(l.Readers)
-	slices.SortFunc(l.Typing, func(a, b Typing) int {
+	slices.SortFunc(l.Moments, func(a, b Moment) int {
 		return strings.Compare(fmt.Sprint(a), fmt.Sprint(b))
 	})
 	slices.SortFunc(l.Presence, func(a, b Presence) int { return int(a.Channel - b.Channel) })
@@ -33,8 +36,8 @@ func TestMergedWhileWaiting(t *testing.T) {
 		t.Error("a new draft is not empty")
 	}
 	for i, n := range []Notice{
-		{Channels: map[int64]int64{1: 5, 2: 1}, Users: []int64{7}, Typing: []Typing{{1, 7}}},
-		{Channels: map[int64]int64{1: 4, 3: 0}, Users: []int64{7, 8}, Readers: []int64{9}, Typing: []Typing{{1, 7}}},
+		{Channels: map[int64]int64{1: 5, 2: 1}, Users: []int64{7}, Moments: []Moment{moment(1, 7)}},
+		{Channels: map[int64]int64{1: 4, 3: 0}, Users: []int64{7, 8}, Readers: []int64{9}, Moments: []Moment{moment(1, 7)}},
 		{Presence: []Presence{{Channel: 1, Here: []User{ada, bob}}, {Channel: 2, Here: []User{ada}}}},
 		{Presence: []Presence{{Channel: 1, Gone: []int64{1, 3}}, {Channel: 2, Whole: true, Here: []User{bob, zhang}}}},
 		{Presence: []Presence{{Channel: 1, Here: []User{zhang}}, {Channel: 2, Gone: []int64{2}}}, Ask: true},
@@ -49,13 +52,13 @@ func TestMergedWhileWaiting(t *testing.T) {
 			{Channel: 1, Here: []User{bob, zhang}, Gone: []int64{1}},
 			{Channel: 2, Here: []User{zhang}, Whole: true},
 		},
-		Typing: []Typing{{1, 7}}, Ask: true,
+		Moments: []Moment{moment(1, 7), moment(1, 7)}, Ask: true,
 	}
 	if got := sorted(d.letter("node")); !reflect.DeepEqual(got, letter{Notice: want}) {
 		t.Errorf("got  %+v\nwant %+v", got, want)
 	}
 	d.age()
-	if d.empty() || d.letter("node").Presence != nil || d.letter("node").Typing != nil {
+	if d.empty() || d.letter("node").Presence != nil || d.letter("node").Moments != nil {
 		t.Errorf("aged: %+v", d.letter("node"))
 	}
 }
@@ -95,7 +98,7 @@ func TestWrite(t *testing.T) {
 		}
 		for range n() {
 			told.Channels[random.Int64()] = random.Int64()
-			told.Typing = append(told.Typing, Typing{random.Int64(), random.Int64()})
+			told.Moments = append(told.Moments, moment(random.Int64(), random.Int64()))
 		}
 		for range n() / 10 {
 			p := Presence{Channel: random.Int64(), Whole: random.IntN(2) == 0, Gone: some(n() / 5)}

@@ -117,7 +117,7 @@ type world struct {
 	users    map[int64]bool
 	readers  map[int64]bool
 	here     map[int64]map[int64]string // names by channel and user
-	typing   map[Typing]bool
+	moments  map[Moment]bool
 	asked    int
 	bye      map[string]bool
 }
@@ -147,8 +147,8 @@ func (n *node) Heard(notice Notice) {
 			delete(n.knows.here[p.Channel], id)
 		}
 	}
-	for _, typing := range notice.Typing {
-		n.knows.typing[typing] = true
+	for _, m := range notice.Moments {
+		n.knows.moments[m] = true
 	}
 	if notice.Ask {
 		n.knows.asked++
@@ -227,7 +227,7 @@ func open(t testing.TB, name string, options Options) *node {
 	t.Helper()
 	n := &node{name: name, log: &journal{}, changed: make(chan struct{}), knows: world{
 		told: map[string]bool{}, channels: map[int64]int64{}, users: map[int64]bool{}, readers: map[int64]bool{},
-		here: map[int64]map[int64]string{}, typing: map[Typing]bool{}, bye: map[string]bool{},
+		here: map[int64]map[int64]string{}, moments: map[Moment]bool{}, bye: map[string]bool{},
 	}}
 	if options.Cluster == "" {
 		options.Cluster = options.Database

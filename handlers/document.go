@@ -11,6 +11,7 @@ import (
 
 	"github.com/a-h/templ"
 
+	"hubbub/bus"
 	"hubbub/components"
 	"hubbub/locale"
 )
@@ -134,13 +135,16 @@ func (p *probes) expect() (string, <-chan struct{}) {
 	return name, arrived
 }
 
-func (p *probes) arrive(name string) {
+// arrive notes that a probe was asked for, and reports whether it is known.
+func (p *probes) arrive(name string) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if arrived := p.waiting[name]; arrived != nil {
+	arrived, known := p.waiting[name]
+	if known {
 		close(arrived)
 		delete(p.waiting, name)
 	}
+	return known
 }
 
 func (p *probes) forget(name string) {
@@ -151,7 +155,10 @@ func (p *probes) forget(name string) {
 
 // probe is an empty style sheet: that it is asked for is what counts.
 func (h *Handlers) probe(w http.ResponseWriter, r *http.Request) {
-	h.probes.arrive(strings.TrimSuffix(r.PathValue("stylesheet"), ".css"))
+	name := strings.TrimSuffix(r.PathValue("stylesheet"), ".css")
+	if !h.probes.arrive(name) && len(name) == len(newKey()) {
+		h.tell(bus.Notice{Moments: []bus.Moment{{Kind: bus.Probed, Name: name}}})
+	}
 	w.Header().Set("Content-Type", "text/css; charset=utf-8")
 	w.Header().Set("Cache-Control", "no-store")
 	w.WriteHeader(http.StatusOK)

@@ -76,8 +76,8 @@ func (n *neighbour) Heard(notice bus.Notice) {
 	for _, id := range notice.Readers {
 		n.h.news.ofUser(id)
 	}
-	for _, typing := range notice.Typing {
-		n.h.hubs.Typing(typing.Channel, hub.User{ID: typing.User})
+	for _, m := range notice.Moments {
+		n.live(m)
 	}
 	// An older word on who is there must not undo a newer one.
 	if notice.Number >= n.numbers[notice.Node] {
@@ -101,6 +101,22 @@ func (n *neighbour) Heard(notice bus.Notice) {
 			n.users[id] = struct{}{}
 		}
 	})
+}
+
+// live takes a moment as if it were of this node.
+func (n *neighbour) live(m bus.Moment) {
+	switch m.Kind {
+	case bus.Typing:
+		n.h.hubs.Typing(m.Channel, hub.User{ID: m.User})
+	case bus.Reading:
+		n.h.sockets.setReading(m.User, m.Name, m.On)
+		n.h.news.ofUser(m.User)
+	case bus.Left:
+		n.h.sockets.leave(m.User, m.Channel)
+		n.h.news.ofUser(m.User)
+	case bus.Probed:
+		n.h.probes.arrive(m.Name)
+	}
 }
 
 // Missed implements bus.Listener.

@@ -113,6 +113,44 @@ func TestNodesTell(t *testing.T) {
 	})
 }
 
+// TestNodesShareTabs says on one node that a tab on another is not looked at any
+// more, and that its channel is unread.
+func TestNodesShareTabs(t *testing.T) {
+	onBuses(t, func(t *testing.T, a, b *server) {
+		anna, bea := a.signIn(t, "Anna"), a.signIn(t, "Bea")
+		general := a.channel(t, "general")
+		anna.post("/channels", "name", "other").is(http.StatusSeeOther)
+		anna.open("/channels/general", "tab", "first", "reading", "1")
+		other := anna.open("/channels/other")
+		anna.on(b).post("/channels/general/read", "upto", "0", "tab", "first", "reading", "0").is(http.StatusNoContent)
+		waitFor(t, "the tab is not read", func() bool {
+			return !slices.ContainsFunc(a.sockets.byReader()[a.user(t, "Anna").ID], func(s *socket) bool { return s.reading.Load() })
+		})
+		bea.post("/channels/general/messages", "body", "hello").leadsTo("/channels/general")
+		other.shows(general.ID, "1")
+
+		anna.post("/channels/general/read", "upto", "1", "tab", "first", "reading", "1").is(http.StatusNoContent)
+		other.shows(general.ID, "")
+		anna.on(b).post("/channels/general/unread", "from", "1").leadsTo("/channels")
+		other.shows(general.ID, "1")
+	})
+}
+
+// TestNodesProbe has the style sheet by which a document finds out that it comes
+// through served by another node.
+func TestNodesProbe(t *testing.T) {
+	onBuses(t, func(t *testing.T, a, b *server) {
+		anna := a.signIn(t, "Anna")
+		name, arrived := a.probes.expect()
+		anna.on(b).get("/probe/" + name + ".css").is(http.StatusOK)
+		select {
+		case <-arrived:
+		case <-time.After(probeWithin):
+			t.Error("the probe did not arrive in time")
+		}
+	})
+}
+
 // TestNodesSignIn sends one form to two nodes, as a double click may.
 func TestNodesSignIn(t *testing.T) {
 	t.Parallel()

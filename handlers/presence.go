@@ -15,7 +15,7 @@ func (h *Handlers) typing(w http.ResponseWriter, r *http.Request, p *components.
 		return err
 	}
 	h.hubs.Typing(channel.ID, userOf(p))
-	h.tell(bus.Notice{Typing: []bus.Typing{{Channel: channel.ID, User: p.Viewer.ID}}})
+	h.tell(bus.Notice{Moments: []bus.Moment{{Kind: bus.Typing, Channel: channel.ID, User: p.Viewer.ID}}})
 	w.WriteHeader(http.StatusNoContent)
 	return nil
 }

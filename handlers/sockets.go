@@ -126,15 +126,18 @@ func (s *sockets) tendOne(socket *socket, now time.Time) {
 	}
 }
 
-// setReading notes whether somebody looks at the newest messages in a tab.
-func (s *sockets) setReading(userID int64, tab string, reading bool) {
+// setReading notes whether somebody looks at the newest messages in a tab, and
+// reports whether it is known.
+func (s *sockets) setReading(userID int64, tab string, reading bool) (known bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for socket := range s.byUser[userID] {
 		if socket.tab == tab {
 			socket.reading.Store(reading)
+			known = true
 		}
 	}
+	return known
 }
 
 // leave says that a user leaves a channel unread, although it may be open.

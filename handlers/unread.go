@@ -12,6 +12,7 @@ import (
 	"sync"
 	"time"
 
+	"hubbub/bus"
 	"hubbub/components"
 	"hubbub/hub"
 	"hubbub/store"
@@ -50,7 +51,10 @@ func (h *Handlers) read(w http.ResponseWriter, r *http.Request, p *components.Pa
 			return err
 		}
 	}
-	h.sockets.setReading(p.Viewer.ID, r.PostForm.Get("tab"), r.PostForm.Get("reading") == "1")
+	tab, reading := r.PostForm.Get("tab"), r.PostForm.Get("reading") == "1"
+	if !h.sockets.setReading(p.Viewer.ID, tab, reading) && len(tab) <= maxKey {
+		h.tell(bus.Notice{Moments: []bus.Moment{{Kind: bus.Reading, User: p.Viewer.ID, Name: tab, On: reading}}})
+	}
 	h.moved(p.Viewer.ID)
 	w.WriteHeader(http.StatusNoContent)
 	return nil
@@ -76,6 +80,7 @@ func (h *Handlers) markUnread(w http.ResponseWriter, r *http.Request, p *compone
 		}
 	}
 	h.sockets.leave(p.Viewer.ID, channel.ID)
+	h.tell(bus.Notice{Moments: []bus.Moment{{Kind: bus.Left, User: p.Viewer.ID, Channel: channel.ID}}})
 	h.moved(p.Viewer.ID)
 	if isHTMX(r) {
 		w.WriteHeader(http.StatusNoContent)
