@@ -228,11 +228,9 @@ func TestNATSAway(t *testing.T) {
 			}
 			crosses("before")
 			noError(t, begin())
-			var took []time.Duration
 			for _, text := range numbered(5) {
-				took = append(took, crosses(text))
+				t.Logf("a row without NATS takes %v", crosses(text).Round(100*time.Microsecond))
 			}
-			typically(t, "a row without NATS", 2*time.Second, took)
 			if status := cleo.send(t, "/logout", nil); status != http.StatusSeeOther {
 				t.Errorf("a log-out is answered with %d", status)
 			}

@@ -83,13 +83,25 @@ func (c *client) is(holds func() bool) bool {
 }
 
 // shows tells whether the page shows a row with a text.
-func (c *client) shows(text string) bool {
-	for _, row := range c.page.rows {
+func (c *client) shows(text string) bool { return c.find(text) > 0 }
+
+// find returns the id of the row with a text, 0 for none.
+func (c *client) find(text string) int64 {
+	for id, row := range c.page.rows {
 		if strings.Contains(row.html, ">"+text+"<") {
-			return true
+			return id
 		}
 	}
-	return false
+	return 0
+}
+
+// idOf is find for a page that goes on meanwhile.
+func (c *client) idOf(text string) (id int64) {
+	c.is(func() bool {
+		id = c.find(text)
+		return true
+	})
+	return id
 }
 
 // part tells whether a part of the page names somebody or something.
@@ -101,18 +113,6 @@ func (c *client) part(target, name string) func() bool {
 // 4401 where it has a WebSocket.
 func (c *client) isOver() bool {
 	return errors.Is(c.fault, errOver) || websocket.CloseStatus(c.fault) == 4401
-}
-
-// typically fails the test where half of what was measured took longer, and
-// tells the rest.
-func typically(t *testing.T, what string, limit time.Duration, took []time.Duration) {
-	t.Helper()
-	slices.Sort(took)
-	median := took[len(took)/2]
-	t.Logf("%s: median %v, at most %v", what, median.Round(100*time.Microsecond), took[len(took)-1].Round(100*time.Microsecond))
-	if median > limit {
-		t.Errorf("%s takes %v, want %v", what, median, limit)
-	}
 }
 
 // page returns a page's status and HTML.
@@ -132,218 +132,265 @@ func (v *visitor) channel(t *testing.T, name string) string {
 	return pathOf(name)
 }
 
+// pair is two people who use two nodes: Bob, whose session the first has begun,
+// and Ann, whose page is of the second.
+type pair struct {
+	about    string // the bus between the nodes and Ann's transport
+	by       string
+	n        *nodes
+	bob, ann *visitor
+	page     *client
+	took     []time.Duration // what was measured
+}
+
+// pairs returns one for each bus and each transport that stays open. What they
+// wait for they wait for at the same time: it is the waiting that takes long.
+func pairs(t *testing.T) []*pair {
+	t.Helper()
+	var all []*pair
+	for bus, options := range buses {
+		n := startNodes(t, 2, options...)
+		for by := range transports {
+			p := &pair{about: bus + " and " + by, by: by, n: n}
+			p.bob, p.ann = newVisitor(t, n.all[0], "Bob by "+by), newVisitor(t, n.all[1], "Ann by "+by)
+			p.bob.channel(t, p.room())
+			p.page, _ = p.ann.follow(t, n.one(1), p.room(), by)
+			all = append(all, p)
+		}
+	}
+	return all
+}
+
+// room is the channel that they have to themselves.
+func (p *pair) room() string { return "room by " + p.by }
+
+// send posts Bob's form, which has to be answered with a status.
+func (p *pair) send(t *testing.T, want int, path string, form url.Values) {
+	t.Helper()
+	if status := p.bob.send(t, path, form); status != want {
+		t.Fatalf("%s: %s is answered with %d", p.about, path, status)
+	}
+}
+
+// measure has something done for each pair, waits until Ann's page shows it, and
+// notes how long that took.
+func measure(t *testing.T, all []*pair, what string, within time.Duration, do func(*pair), holds func(*pair) bool) {
+	t.Helper()
+	began := make([]time.Time, len(all))
+	for i, p := range all {
+		began[i] = time.Now()
+		do(p)
+	}
+	for i, p := range all {
+		p.page.await(t, p.about+": "+what, within, func() bool { return holds(p) })
+		p.took = append(p.took, time.Since(began[i]))
+	}
+}
+
+// typically fails the test where half of what was measured took longer, and
+// begins anew.
+func typically(t *testing.T, all []*pair, what string, limit time.Duration) {
+	t.Helper()
+	for _, p := range all {
+		slices.Sort(p.took)
+		median, most := p.took[len(p.took)/2], p.took[len(p.took)-1]
+		t.Logf("%s, %s: %v, at most %v", what, p.about, median.Round(100*time.Microsecond), most.Round(100*time.Microsecond))
+		if median > limit {
+			t.Errorf("%s, %s: it takes %v, want %v", what, p.about, median, limit)
+		}
+		p.took = nil
+	}
+}
+
 // TestNodes has what happens on one node show on another, by both buses and in
 // both transports that stay open.
 func TestNodes(t *testing.T) {
 	t.Parallel()
-	for bus, options := range buses {
-		t.Run(bus, func(t *testing.T) {
-			t.Parallel()
-			n := startNodes(t, 2, options...)
-			for name, test := range map[string]func(*testing.T, *nodes, string){
-				"rows": nodesRows, "channels": nodesChannels, "presence": nodesPresence, "typing": nodesTyping,
-				"unread": nodesUnread, "log-out": nodesLogOut, "password": nodesPassword,
-			} {
-				for by := range transports {
-					t.Run(name+"/"+by, func(t *testing.T) {
-						t.Parallel()
-						test(t, n, by)
-					})
-				}
-			}
-			t.Run("own", func(t *testing.T) {
-				t.Parallel()
-				nodesOwn(t, n)
-			})
-		})
+	all := pairs(t)
+	for _, part := range []struct {
+		name string
+		test func(*testing.T, []*pair)
+	}{
+		{"own", nodesOwn}, {"rows", nodesRows}, {"news", nodesNews}, {"presence", nodesPresence}, {"sessions", nodesSessions},
+	} {
+		t.Run(part.name, func(t *testing.T) { part.test(t, all) })
 	}
-}
-
-// nodesRows posts and deletes on one node what a page of another shows.
-func nodesRows(t *testing.T, n *nodes, by string) {
-	bob, ann := newVisitor(t, n.all[0], "Bob "+by), newVisitor(t, n.all[1], "Ann "+by)
-	path := bob.channel(t, "rows "+by)
-	page, _ := ann.follow(t, n.one(1), "rows "+by, by)
-	var rows, deletes []time.Duration
-	for i := range 20 {
-		text := fmt.Sprint("row ", i)
-		began := time.Now()
-		bob.post(t, "rows "+by, text)
-		page.await(t, text+" shows", soon, func() bool { return page.shows(text) })
-		rows = append(rows, time.Since(began))
-		began = time.Now()
-		if i%2 == 0 {
-			continue
+	for _, p := range all {
+		if p.page.opened[p.by] != 1 {
+			t.Errorf("%s: the connection opened %d times", p.about, p.page.opened[p.by])
 		}
-		id := page.page.newest() // nothing but this test changes it
-		if status := bob.send(t, fmt.Sprint(path, "/messages/", id, "/delete"), nil); status != http.StatusSeeOther {
-			t.Fatalf("a delete is answered with %d", status)
-		}
-		page.await(t, text+" is gone", soon, func() bool { return !page.shows(text) })
-		deletes = append(deletes, time.Since(began))
-	}
-	typically(t, "a row by "+by, 500*time.Millisecond, rows)
-	typically(t, "a delete by "+by, 500*time.Millisecond, deletes)
-}
-
-// nodesChannels makes channels on one node that a page of another lists.
-func nodesChannels(t *testing.T, n *nodes, by string) {
-	bob, ann := newVisitor(t, n.all[0], "Carl "+by), newVisitor(t, n.all[1], "Cora "+by)
-	page, _ := ann.follow(t, n.one(1), "general", by)
-	var took []time.Duration
-	for i := range 3 {
-		name := fmt.Sprint("new ", by, i)
-		began := time.Now()
-		path := bob.channel(t, name)
-		if status, _ := ann.page(t, path); status != http.StatusOK {
-			t.Errorf("the new channel's page is answered with %d by another node", status)
-		}
-		page.await(t, name+" is listed", soon, page.part("#channels", name))
-		took = append(took, time.Since(began))
-	}
-	typically(t, "a new channel by "+by, 2*time.Second, took) // news rest for about a second
-}
-
-// nodesPresence has somebody come to a channel on one node and go again, before
-// the eyes of somebody on another.
-func nodesPresence(t *testing.T, n *nodes, by string) {
-	bob, ann := newVisitor(t, n.all[0], "Dan "+by), newVisitor(t, n.all[1], "Dora "+by)
-	bob.channel(t, "presence "+by)
-	hers, _ := ann.follow(t, n.one(1), "presence "+by, by)
-	began := time.Now()
-	his, leave := bob.follow(t, n.one(0), "presence "+by, by)
-	hers.await(t, "he is here", soon, hers.part("#here", "Dan "+by))
-	t.Logf("by %s, who comes is seen after %v", by, time.Since(began).Round(time.Millisecond))
-	his.await(t, "she is here", soon, his.part("#here", "Dora "+by))
-	leave()
-	// There are five seconds in which he may come back.
-	if took := hers.await(t, "he is not here", 5*time.Second+soon, func() bool { return !hers.part("#here", "Dan "+by)() }); took < 4*time.Second {
-		t.Errorf("he is gone after %v", took)
-	}
-	if !hers.is(hers.part("#here", "Dora "+by)) {
-		t.Error("she is not here")
-	}
-}
-
-// nodesTyping has somebody type on one node, till the message is posted there or
-// there is no more of it.
-func nodesTyping(t *testing.T, n *nodes, by string) {
-	bob, ann := newVisitor(t, n.all[0], "Earl "+by), newVisitor(t, n.all[1], "Eva "+by)
-	path := bob.channel(t, "typing "+by)
-	hers, _ := ann.follow(t, n.one(1), "typing "+by, by)
-	_, _ = bob.follow(t, n.one(0), "typing "+by, by)
-	types := hers.part("#typing", "Earl "+by)
-	hers.await(t, "he is here", soon, hers.part("#here", "Earl "+by))
-	for _, end := range []func(){func() { bob.post(t, "typing "+by, "written") }, func() {}} {
-		if status := bob.send(t, path+"/typing", nil); status != http.StatusNoContent {
-			t.Fatalf("typing is answered with %d", status)
-		}
-		hers.await(t, "he types", soon, types)
-		end()
-		hers.await(t, "he does not type", 5*time.Second+soon, func() bool { return !types() })
-	}
-	if !hers.is(func() bool { return hers.shows("written") }) {
-		t.Error("what he wrote does not show")
-	}
-}
-
-// nodesUnread counts on one node what is posted on another, until it is read
-// there.
-func nodesUnread(t *testing.T, n *nodes, by string) {
-	bob, ann := newVisitor(t, n.all[0], "Fred "+by), newVisitor(t, n.all[1], "Fay "+by)
-	path := bob.channel(t, "unread "+by)
-	ann.page(t, path) // who was never there has nothing unread
-	page, _ := ann.follow(t, n.one(1), "general", by)
-	_, html := ann.page(t, path)
-	id := regexp.MustCompile(`id="c-(\d+)" data-name="unread ` + by + `"`).FindStringSubmatch(html)
-	if id == nil {
-		t.Fatal("the channel is not listed")
-	}
-	counts := func(count string) func() bool {
-		return func() bool { return strings.Contains(page.page.parts["#news"], `<data value="`+id[1]+`">`+count+`<`) }
-	}
-	for i := range 3 {
-		bob.post(t, "unread "+by, "first", "second")
-		took := page.await(t, "two are unread", soon, counts("2"))
-		elsewhere := ann.at(n.all[0])
-		if status := elsewhere.send(t, path+"/read", url.Values{"upto": {fmt.Sprint(2*i + 2)}, "tab": {"other"}}); status != http.StatusNoContent {
-			t.Fatalf("reading is answered with %d", status)
-		}
-		read := page.await(t, "none is unread", soon, func() bool { return !counts("2")() })
-		t.Logf("by %s, unread is counted after %v, and read after %v", by, took.Round(time.Millisecond), read.Round(time.Millisecond))
-	}
-}
-
-const password = "rain in may"
-
-// nodesLogOut ends a session on one node: its connections with another end as
-// well, and those of the user's other session do not.
-func nodesLogOut(t *testing.T, n *nodes, by string) {
-	for i := range 3 {
-		name := fmt.Sprint("Gus ", by, i)
-		first, second := newVisitor(t, n.all[0], name, password), newVisitor(t, n.all[1], name, password)
-		if status, _ := first.at(n.all[1]).page(t, "/user"); status != http.StatusOK {
-			t.Errorf("a session is answered with %d by another node", status)
-		}
-		ends, _ := first.follow(t, n.one(1), "general", by)
-		stays, _ := second.follow(t, n.one(1), "general", by)
-		if status := first.send(t, "/logout", nil); status != http.StatusSeeOther {
-			t.Fatalf("a log-out is answered with %d", status)
-		}
-		took := ends.await(t, "the session's connections end", time.Second, ends.isOver)
-		t.Logf("by %s, a log-out ends connections elsewhere after %v", by, took.Round(100*time.Microsecond))
-		second.post(t, "general", name+" is still here")
-		stays.await(t, "the other session's connections go on", soon, func() bool { return stays.shows(name + " is still here") })
-		if stays.opened[by] != 1 {
-			t.Errorf("it opened %d times", stays.opened[by])
-		}
-	}
-}
-
-// nodesPassword changes a password on one node: the user's other sessions end on
-// another, and their own goes on.
-func nodesPassword(t *testing.T, n *nodes, by string) {
-	name := "Hal " + by
-	own, other := newVisitor(t, n.all[0], name, password), newVisitor(t, n.all[1], name, password)
-	stays, _ := own.follow(t, n.one(1), "general", by)
-	ends, _ := other.follow(t, n.one(1), "general", by)
-	if status := own.send(t, "/user/password", url.Values{"current": {password}, "password": {"snow in june"}}); status != http.StatusSeeOther {
-		t.Fatalf("a new password is answered with %d", status)
-	}
-	took := ends.await(t, "the other session's connections end", time.Second, ends.isOver)
-	t.Logf("by %s, a new password ends connections elsewhere after %v", by, took.Round(100*time.Microsecond))
-	if status, _ := own.at(n.all[1]).page(t, "/user"); status != http.StatusOK {
-		t.Errorf("the own session is answered with %d by another node", status)
-	}
-	own.post(t, "general", name+" is still here")
-	stays.await(t, "the own connections go on", soon, func() bool { return stays.shows(name + " is still here") })
-	if stays.opened[by] != 1 {
-		t.Errorf("the own connection opened %d times", stays.opened[by])
 	}
 }
 
 // nodesOwn has forms answered by one node and the pages to which they lead by
 // another: whoever did something sees it at once.
-func nodesOwn(t *testing.T, n *nodes) {
-	ida := newVisitor(t, n.all[0], "Ida")
-	path := ida.channel(t, "own")
-	for i := range 50 {
-		here, there := ida.at(n.all[i%2]), ida.at(n.all[1-i%2])
-		text := fmt.Sprintf("own %d", i)
-		here.post(t, "own", text)
-		_, html := there.page(t, path)
-		rows, after, err := readPage(path, html)
-		noError(t, err)
-		if len(rows) == 0 || !strings.Contains(rows[len(rows)-1].html, ">"+text+"<") {
-			t.Fatalf("post %d does not show on a page of another node, at revision %d", i, after)
+func nodesOwn(t *testing.T, all []*pair) {
+	for _, p := range all {
+		path := p.bob.channel(t, "own by "+p.by)
+		for i := range 30 {
+			here, there := p.bob.at(p.n.all[i%2]), p.bob.at(p.n.all[1-i%2])
+			text := fmt.Sprintf("own %d", i)
+			here.post(t, "own by "+p.by, text)
+			_, html := there.page(t, path)
+			rows, after, err := readPage(path, html)
+			noError(t, err)
+			if len(rows) == 0 || !strings.Contains(rows[len(rows)-1].html, ">"+text+"<") {
+				t.Fatalf("%s: post %d does not show on a page of another node, at revision %d", p.about, i, after)
+			}
+			if i%3 > 0 {
+				continue
+			}
+			here.send(t, fmt.Sprint(path, "/messages/", after, "/delete"), nil)
+			if _, html := there.page(t, path); strings.Contains(html, ">"+text+"<") {
+				t.Fatalf("%s: post %d is deleted and shows on a page of another node", p.about, i)
+			}
 		}
-		if i%3 > 0 {
-			continue
+	}
+}
+
+// nodesRows posts and deletes on one node what a page of another shows.
+func nodesRows(t *testing.T, all []*pair) {
+	for _, p := range all {
+		one := []*pair{p} // for one at a time is measured best
+		for _, text := range numbered(20) {
+			measure(t, one, text+" shows", soon,
+				func(p *pair) { p.bob.post(t, p.room(), text) },
+				func(p *pair) bool { return p.page.shows(text) })
 		}
-		here.send(t, fmt.Sprint(path, "/messages/", after, "/delete"), nil)
-		if _, html := there.page(t, path); strings.Contains(html, ">"+text+"<") {
-			t.Fatalf("post %d is deleted and shows on a page of another node", i)
+		typically(t, one, "a row", 500*time.Millisecond)
+		for _, text := range numbered(10) {
+			measure(t, one, text+" is gone", soon,
+				func(p *pair) {
+					p.send(t, http.StatusSeeOther, fmt.Sprint(pathOf(p.room()), "/messages/", p.page.idOf(text), "/delete"), nil)
+				},
+				func(p *pair) bool { return !p.page.shows(text) })
 		}
+		typically(t, one, "a delete", 500*time.Millisecond)
+	}
+}
+
+// nodesNews makes channels on one node that a page of another lists, and counts
+// there what is posted here, until it is read here. News rest for about a second
+// after each other.
+func nodesNews(t *testing.T, all []*pair) {
+	const limit = 2 * time.Second
+	channel := func(p *pair) string { return "news by " + p.by }
+	for _, name := range []string{"first ", "second ", "third ", ""} {
+		name := func(p *pair) string { return name + channel(p) }
+		measure(t, all, "a new channel is listed", soon,
+			func(p *pair) {
+				p.bob.channel(t, name(p))
+				if status, _ := p.ann.page(t, pathOf(name(p))); status != http.StatusOK {
+					t.Errorf("%s: a new channel is answered with %d by another node", p.about, status)
+				}
+			},
+			func(p *pair) bool { return p.page.part("#channels", name(p))() })
+	}
+	typically(t, all, "a new channel", limit)
+
+	ids := map[*pair]string{}
+	for _, p := range all {
+		_, html := p.ann.page(t, pathOf(channel(p)))
+		m := regexp.MustCompile(`id="c-(\d+)" data-name="` + channel(p) + `"`).FindStringSubmatch(html)
+		if m == nil {
+			t.Fatalf("%s: the channel is not listed", p.about)
+		}
+		ids[p] = m[1]
+	}
+	isUnread := func(p *pair) bool {
+		return strings.Contains(p.page.page.parts["#news"], `<data value="`+ids[p]+`">2<`)
+	}
+	for i := range 2 {
+		measure(t, all, "two are unread", soon, func(p *pair) { p.bob.post(t, channel(p), "one", "another") }, isUnread)
+		measure(t, all, "none is unread", soon,
+			func(p *pair) {
+				form := url.Values{"upto": {fmt.Sprint(2*i + 2)}, "tab": {"other"}}
+				if status := p.ann.at(p.n.all[0]).send(t, pathOf(channel(p))+"/read", form); status != http.StatusNoContent {
+					t.Fatalf("%s: reading is answered with %d", p.about, status)
+				}
+			},
+			func(p *pair) bool { return !isUnread(p) })
+	}
+	typically(t, all, "unread and read", limit)
+}
+
+// nodesPresence has Bob come to a channel, type there and go again, before Ann's
+// eyes on another node.
+func nodesPresence(t *testing.T, all []*pair) {
+	const limit = 2 * time.Second
+	leave := map[*pair]func(){}
+	isHere := func(p *pair) bool { return p.page.part("#here", "Bob by "+p.by)() }
+	measure(t, all, "he is here", soon,
+		func(p *pair) {
+			var his *client
+			his, leave[p] = p.bob.follow(t, p.n.one(0), p.room(), p.by)
+			his.await(t, p.about+": she is here for him", soon, his.part("#here", "Ann by "+p.by))
+		}, isHere)
+	typically(t, all, "somebody who comes", limit)
+
+	types := func(p *pair) bool { return p.page.part("#typing", "Bob by "+p.by)() }
+	typesNot := func(p *pair) bool { return !types(p) }
+	typing := func(p *pair) { p.send(t, http.StatusNoContent, pathOf(p.room())+"/typing", nil) }
+	measure(t, all, "he types", soon, typing, types)
+	typically(t, all, "somebody who types", limit)
+	measure(t, all, "he does not type", soon, func(p *pair) { p.bob.post(t, p.room(), "written") }, typesNot)
+	typically(t, all, "somebody who has typed", limit)
+	measure(t, all, "he types again", soon, typing, types)
+
+	// He has not written it, and has five seconds in which he may come back.
+	began := time.Now()
+	measure(t, all, "he is gone", 5*time.Second+soon, func(p *pair) { leave[p]() }, func(p *pair) bool { return !isHere(p) && typesNot(p) })
+	if took := time.Since(began); took < 4*time.Second {
+		t.Errorf("who leaves is gone after %v", took)
+	}
+	for _, p := range all {
+		if !p.page.is(p.page.part("#here", "Ann by "+p.by)) {
+			t.Errorf("%s: she is not here", p.about)
+		}
+		p.took = nil
+	}
+}
+
+const password = "rain in may"
+
+// nodesSessions ends sessions on one node, by a log-out and by a new password:
+// their connections with another end too, and the user's other session goes on.
+func nodesSessions(t *testing.T, all []*pair) {
+	for i, end := range []struct {
+		name, path string
+		form       url.Values
+		ends       bool // the session that asks
+	}{
+		{"a log-out", "/logout", nil, true},
+		{"a new password", "/user/password", url.Values{"current": {password}, "password": {"snow in june"}}, false},
+	} {
+		for _, p := range all {
+			name := fmt.Sprint("Gus ", i, " by ", p.by)
+			first, second := newVisitor(t, p.n.all[0], name, password), newVisitor(t, p.n.all[1], name, password)
+			if status, _ := first.at(p.n.all[1]).page(t, "/user"); status != http.StatusOK {
+				t.Errorf("%s: a session is answered with %d by another node", p.about, status)
+			}
+			stays, going := second, first
+			if !end.ends {
+				stays, going = first, second
+			}
+			staying, _ := stays.follow(t, p.n.one(1), "general", p.by)
+			ending, _ := going.follow(t, p.n.one(1), "general", p.by)
+			if status := first.send(t, end.path, end.form); status != http.StatusSeeOther {
+				t.Fatalf("%s: %s is answered with %d", p.about, end.name, status)
+			}
+			took := ending.await(t, p.about+": connections elsewhere end after "+end.name, time.Second, ending.isOver)
+			p.took = append(p.took, took)
+			if status, _ := stays.at(p.n.all[1]).page(t, "/user"); status != http.StatusOK {
+				t.Errorf("%s: the session that stays is answered with %d by another node", p.about, status)
+			}
+			stays.post(t, "general", name+" is still here")
+			staying.await(t, p.about+": the other session goes on", soon, func() bool { return staying.shows(name + " is still here") })
+			if staying.opened[p.by] != 1 {
+				t.Errorf("%s: its connection opened %d times", p.about, staying.opened[p.by])
+			}
+		}
+		typically(t, all, end.name, time.Second)
 	}
 }
 
@@ -351,35 +398,39 @@ func nodesOwn(t *testing.T, n *nodes) {
 // the eyes of others, those who do not are gone, and nobody misses a row.
 func TestNodeKilled(t *testing.T) {
 	t.Parallel()
+	watching := map[string]*client{}
+	killed := map[string]time.Time{}
 	for bus, options := range buses {
-		t.Run(bus, func(t *testing.T) {
-			t.Parallel()
-			n := startNodes(t, 2, options...)
-			bob, cleo, ann := newVisitor(t, n.all[0], "Bob"), newVisitor(t, n.all[0], "Cleo"), newVisitor(t, n.all[1], "Ann")
-			hers, _ := ann.follow(t, n.one(1), "general", "websocket")
-			_, _ = bob.follow(t, n.one(0), "general", "websocket")
-			moving, _ := cleo.follow(t, &nodes{all: n.all, inOrder: true}, "general", "websocket")
-			for _, name := range []string{"Ann", "Bob", "Cleo"} {
-				hers.await(t, name+" is here", soon, hers.part("#here", name))
-			}
-			n.all[0].kill(t, syscall.SIGKILL)
-			began := time.Now()
-			ann.post(t, "general", "after the kill")
-			took := moving.await(t, "the row shows on another node", 5*time.Second, func() bool { return moving.shows("after the kill") })
-			t.Logf("back on another node after %v", took.Round(time.Millisecond))
-			for hers.is(hers.part("#here", "Bob")) {
-				if time.Since(began) > 20*time.Second {
-					t.Fatal("who was on the killed node is still here")
-				}
-				if !hers.is(hers.part("#here", "Cleo")) {
-					t.Fatalf("who came back elsewhere was gone, %v after the kill", time.Since(began))
-				}
-				lasts(t.Context(), 10*time.Millisecond)
-			}
-			t.Logf("who did not come back is gone after %v", time.Since(began).Round(time.Millisecond))
+		n := startNodes(t, 2, options...)
+		bob, cleo, ann := newVisitor(t, n.all[0], "Bob"), newVisitor(t, n.all[0], "Cleo"), newVisitor(t, n.all[1], "Ann")
+		hers, _ := ann.follow(t, n.one(1), "general", "websocket")
+		_, _ = bob.follow(t, n.one(0), "general", "websocket")
+		moving, _ := cleo.follow(t, &nodes{all: n.all, inOrder: true}, "general", "websocket")
+		for _, name := range []string{"Ann", "Bob", "Cleo"} {
+			hers.await(t, name+" is here", soon, hers.part("#here", name))
+		}
+		n.all[0].kill(t, syscall.SIGKILL)
+		watching[bus], killed[bus] = hers, time.Now()
+		ann.post(t, "general", "after the kill")
+		took := moving.await(t, "the row shows on another node", 5*time.Second, func() bool { return moving.shows("after the kill") })
+		t.Logf("%s: back on another node after %v", bus, took.Round(time.Millisecond))
+	}
+	for len(watching) > 0 {
+		for bus, hers := range watching {
+			since := time.Since(killed[bus]).Round(time.Millisecond)
 			if !hers.is(hers.part("#here", "Cleo")) {
-				t.Error("who came back elsewhere is gone with the others")
+				t.Errorf("%s: who came back elsewhere is gone %v after the kill", bus, since)
+				delete(watching, bus)
 			}
-		})
+			switch {
+			case !hers.is(hers.part("#here", "Bob")):
+				t.Logf("%s: who did not come back is gone after %v", bus, since)
+				delete(watching, bus)
+			case since > 20*time.Second:
+				t.Errorf("%s: who was on the killed node is still here", bus)
+				delete(watching, bus)
+			}
+		}
+		lasts(t.Context(), 10*time.Millisecond)
 	}
 }
