@@ -15,6 +15,8 @@ import (
 	"time"
 
 	"github.com/chromedp/chromedp"
+
+	"hubbub/e2e/throwaway"
 )
 
 // healed is how long a fault may show after it is over.
@@ -73,89 +75,78 @@ func (a answered) saysSo(t *testing.T, what, language, text string) {
 }
 
 // TestPostgresAway stops PostgreSQL, and has it hang. Pages say so, nothing is
-// lost, and all goes on when it is back.
+// lost, connections stay, and all goes on when it is back.
 func TestPostgresAway(t *testing.T) {
 	t.Parallel()
-	for bus, options := range buses {
-		t.Run(bus, func(t *testing.T) {
-			t.Parallel()
-			n := startNodes(t, 2, append([]nodesOption{ownPostgres}, options...)...)
-			bob, ann := newVisitor(t, n.all[0], "Bob"), newVisitor(t, n.all[1], "Ann")
-			pages := map[string]*client{}
-			for by := range transports {
-				pages[by], _ = ann.follow(t, n.one(1), "general", by)
+	all := pairs(t, ownPostgres)
+	defer neverLeft(t, all)
+	for _, fault := range []struct {
+		name       string
+		begin, end func(*throwaway.Postgres) error
+	}{
+		{"stopped", (*throwaway.Postgres).Stop, func(p *throwaway.Postgres) error { return p.Start(context.Background()) }},
+		{"hanging", (*throwaway.Postgres).Pause, (*throwaway.Postgres).Resume},
+	} {
+		servers := map[*throwaway.Postgres]bool{}
+		for _, p := range all {
+			servers[p.n.postgres] = true
+		}
+		for server := range servers {
+			noError(t, fault.begin(server))
+		}
+		isAway(t, all)
+		for server := range servers {
+			noError(t, fault.end(server))
+		}
+		text := "after it was " + fault.name
+		form := url.Values{"body": {text}, "key": {text}}
+		measure(t, all, "a post shows", healed,
+			func(p *pair) {
+				eventually(t, "a post is taken", func() bool {
+					return p.bob.ask(t, pathOf(p.room())+"/messages", form).status == http.StatusSeeOther
+				})
+			},
+			func(p *pair) bool { return p.page.shows(text) })
+		typically(t, all, "PostgreSQL was "+fault.name+"; a post", healed)
+		for _, p := range all {
+			for _, s := range p.n.all {
+				s.waitReady(t)
 			}
-			p := n.postgres
-			for _, fault := range []struct {
-				name       string
-				begin, end func() error
-			}{
-				{"stopped", p.Stop, func() error { return p.Start(context.Background()) }},
-				{"hanging", p.Pause, p.Resume},
-			} {
-				t.Logf("PostgreSQL is %s", fault.name)
-				noError(t, fault.begin())
-				isAway(t, bob, ann)
-				noError(t, fault.end())
-				began := time.Now()
-				text := "after it was " + fault.name
-				for bob.ask(t, "/channels/general/messages", url.Values{"body": {text}, "key": {text}}).status != http.StatusSeeOther {
-					if time.Since(began) > healed {
-						t.Fatalf("posts are refused %v after PostgreSQL is back", time.Since(began))
-					}
-					lasts(t.Context(), 10*time.Millisecond)
-				}
-				posts := time.Since(began)
-				for by, page := range pages {
-					page.await(t, "a post shows by "+by, healed, func() bool { return page.shows(text) })
-				}
-				rows := time.Since(began)
-				for _, s := range n.all {
-					s.waitReady(t)
-				}
-				t.Logf("it is back: posts are taken after %v, show elsewhere after %v, all is ready after %v",
-					posts.Round(time.Millisecond), rows.Round(time.Millisecond), time.Since(began).Round(time.Millisecond))
-				for by, page := range pages {
-					if page.opened[by] != 1 {
-						t.Errorf("the connection by %s opened %d times", by, page.opened[by])
-					}
-				}
-			}
-		})
+		}
 	}
 }
 
-// isAway has two nodes say in every way that their database is away.
-func isAway(t *testing.T, bob, ann *visitor) {
+// isAway has all nodes say in every way that their database is away.
+func isAway(t *testing.T, all []*pair) {
 	t.Helper()
 	var asking sync.WaitGroup
-	ask := func(do func()) { asking.Go(do) }
-	for language, tag := range map[string]string{"en": "en-US", "zh-Hans": "zh-CN"} {
-		for _, v := range []*visitor{bob, ann} {
-			ask(func() {
-				v.ask(t, "/channels/general", nil, "Accept-Language", tag).saysSo(t, "a page", language, "")
+	for _, p := range all {
+		room := pathOf(p.room())
+		for _, v := range []*visitor{p.bob, p.ann} {
+			for language, tag := range map[string]string{"en": "en-US", "zh-Hans": "zh-CN"} {
+				asking.Go(func() {
+					v.ask(t, room, nil, "Accept-Language", tag).saysSo(t, "a page", language, "")
+				})
+				asking.Go(func() {
+					form := url.Values{"body": {"it is <kept> " + tag}, "key": {fmt.Sprint(rand.Uint64())}}
+					v.ask(t, room+"/messages", form, "Accept-Language", tag).saysSo(t, "a post", language, "it is &lt;kept&gt; "+tag+"</textarea>")
+				})
+			}
+			asking.Go(func() {
+				a := v.ask(t, room+"/messages", url.Values{"body": {"kept by the form"}, "key": {fmt.Sprint(rand.Uint64())}}, "HX-Request", "true")
+				if a.status != http.StatusServiceUnavailable || a.header.Get("HX-Retarget") != "#flash" {
+					t.Errorf("%s: htmx's post is answered with %d for %q: %s", p.about, a.status, a.header.Get("HX-Retarget"), a.html)
+				}
 			})
-			ask(func() {
-				form := url.Values{"body": {"it is <kept> " + tag}, "key": {fmt.Sprint(rand.Uint64())}}
-				v.ask(t, "/channels/general/messages", form, "Accept-Language", tag).saysSo(t, "a post", language, "it is &lt;kept&gt; "+tag+"</textarea>")
+			asking.Go(func() {
+				if a := v.ask(t, "/readyz", nil); a.status != http.StatusServiceUnavailable || a.took > 3*time.Second {
+					t.Errorf("%s: /readyz is answered with %d after %v", p.about, a.status, a.took)
+				}
+				if a := v.ask(t, "/healthz", nil); a.status != http.StatusOK {
+					t.Errorf("%s: /healthz is answered with %d", p.about, a.status)
+				}
 			})
 		}
-	}
-	ask(func() {
-		a := ann.ask(t, "/channels/general/messages", url.Values{"body": {"kept by the form"}, "key": {fmt.Sprint(rand.Uint64())}}, "HX-Request", "true")
-		if a.status != http.StatusServiceUnavailable || a.header.Get("HX-Retarget") != "#flash" {
-			t.Errorf("htmx's post is answered with %d for %q: %s", a.status, a.header.Get("HX-Retarget"), a.html)
-		}
-	})
-	for _, v := range []*visitor{bob, ann} {
-		ask(func() {
-			if a := v.ask(t, "/readyz", nil); a.status != http.StatusServiceUnavailable || a.took > 3*time.Second {
-				t.Errorf("/readyz is answered with %d after %v", a.status, a.took)
-			}
-			if a := v.ask(t, "/healthz", nil); a.status != http.StatusOK {
-				t.Errorf("/healthz is answered with %d", a.status)
-			}
-		})
 	}
 	began := time.Now()
 	asking.Wait()

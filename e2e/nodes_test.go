@@ -145,11 +145,11 @@ type pair struct {
 
 // pairs returns one for each bus and each transport that stays open. What they
 // wait for they wait for at the same time: it is the waiting that takes long.
-func pairs(t *testing.T) []*pair {
+func pairs(t *testing.T, more ...nodesOption) []*pair {
 	t.Helper()
 	var all []*pair
 	for bus, options := range buses {
-		n := startNodes(t, 2, options...)
+		n := startNodes(t, 2, slices.Concat(options, more)...)
 		for by := range transports {
 			p := &pair{about: bus + " and " + by, by: by, n: n}
 			p.bob, p.ann = newVisitor(t, n.all[0], "Bob by "+by), newVisitor(t, n.all[1], "Ann by "+by)
@@ -207,6 +207,7 @@ func typically(t *testing.T, all []*pair, what string, limit time.Duration) {
 func TestNodes(t *testing.T) {
 	t.Parallel()
 	all := pairs(t)
+	defer neverLeft(t, all)
 	for _, part := range []struct {
 		name string
 		test func(*testing.T, []*pair)
@@ -215,9 +216,14 @@ func TestNodes(t *testing.T) {
 	} {
 		t.Run(part.name, func(t *testing.T) { part.test(t, all) })
 	}
+}
+
+// neverLeft fails the test unless the pages' first connections are still open.
+func neverLeft(t *testing.T, all []*pair) {
+	t.Helper()
 	for _, p := range all {
-		if p.page.opened[p.by] != 1 {
-			t.Errorf("%s: the connection opened %d times", p.about, p.page.opened[p.by])
+		if !p.page.is(func() bool { return p.page.opened[p.by] == 1 && len(p.page.frames) == 1 && p.page.fault == nil }) {
+			t.Errorf("%s: connections opened %v times, %v", p.about, p.page.opened, p.page.fault)
 		}
 	}
 }
