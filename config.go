@@ -74,26 +74,10 @@ func envName(flag string) string {
 // value.
 func parseConfig(args []string, getenv func(string) string, stdout io.Writer) (config, error) {
 	var f flags
-	parser, err := kong.New(&f,
-		kong.Name("hubbub"),
-		kong.Description("Hubbub is team chat for an intranet: one program, one data directory, any browser."),
-		kong.NoDefaultHelp(),
-		kong.Writers(stdout, io.Discard),
-		kong.ValueFormatter(describe),
-		// Not kong's env tags: those read the process's own environment.
-		kong.Resolvers(kong.ResolverFunc(func(_ *kong.Context, _ *kong.Path, flag *kong.Flag) (any, error) {
-			if value := getenv(envName(flag.Name)); value != "" && hasEnv(flag.Value) {
-				return value, nil
-			}
-			return nil, nil
-		})),
-	)
+	ctx, err := parse(&f, "hubbub", "Hubbub is team chat for an intranet: one program, one data directory, any browser.\n\n"+
+		"hubbub migrate moves what is in the data directory to PostgreSQL; see hubbub migrate --help.", args, getenv, stdout)
 	if err != nil {
-		return config{}, fmt.Errorf("describe flags: %w", err)
-	}
-	ctx, err := parser.Parse(args)
-	if err != nil {
-		return config{}, fmt.Errorf("%w (hubbub --help lists the flags)", err)
+		return config{}, err
 	}
 	switch {
 	case f.Help:
@@ -109,6 +93,42 @@ func parseConfig(args []string, getenv func(string) string, stdout io.Writer) (c
 	return config{}, errDone
 }
 
+// parse fills in the flags of a command from args, and from the environment what
+// args leave out. Its help goes to stdout.
+func parse(flags any, command, description string, args []string, getenv func(string) string, stdout io.Writer) (*kong.Context, error) {
+	parser, err := kong.New(flags,
+		kong.Name(command),
+		kong.Description(description),
+		kong.NoDefaultHelp(),
+		kong.Writers(stdout, io.Discard),
+		kong.ValueFormatter(describe),
+		// Not kong's env tags: those read the process's own environment.
+		kong.Resolvers(kong.ResolverFunc(func(_ *kong.Context, _ *kong.Path, flag *kong.Flag) (any, error) {
+			if value := getenv(variable(flag.Value)); value != "" && hasEnv(flag.Value) {
+				return value, nil
+			}
+			return nil, nil
+		})),
+	)
+	if err != nil {
+		return nil, fmt.Errorf("describe flags: %w", err)
+	}
+	ctx, err := parser.Parse(args)
+	if err != nil {
+		return nil, fmt.Errorf("%w (%s --help lists the flags)", err, command)
+	}
+	return ctx, nil
+}
+
+// variable returns the environment variable of a flag: that of envName, unless
+// it has a tag of its own.
+func variable(v *kong.Value) string {
+	if name := v.Tag.Get("variable"); name != "" {
+		return name
+	}
+	return envName(v.Name)
+}
+
 // hasEnv reports whether a flag may come from the environment.
 func hasEnv(v *kong.Value) bool { return !v.IsBool() }
 
@@ -121,7 +141,7 @@ func describe(v *kong.Value) string {
 	if v.Default != "" {
 		help = strings.TrimSuffix(help, ".") + " (default: " + v.Default + ")."
 	}
-	return help + " [" + envName(v.Name) + "]"
+	return help + " [" + variable(v) + "]"
 }
 
 // versionLine names this build.
@@ -217,10 +237,11 @@ func checkData(dir string) error {
 }
 
 // checkDatabase says what is wrong with the address of a database, without
-// quoting it: it may hold a password.
+// quoting it: it may hold a password. It may name several hosts, as no other URL
+// does, so what follows the scheme is for the store to read.
 func checkDatabase(address string) error {
-	u, err := url.Parse(address)
-	if err != nil || u.Scheme != "postgres" && u.Scheme != "postgresql" || u.Opaque != "" {
+	scheme, _, _ := strings.Cut(address, "://")
+	if scheme != "postgres" && scheme != "postgresql" {
 		return errors.New("it is no URL such as postgres://user@host/database")
 	}
 	return nil

@@ -1,5 +1,6 @@
 // Hubbub is team chat for an intranet in one binary: it serves pages, keeps
-// everything in one folder and needs nothing else.
+// everything in one folder and needs nothing else. Several of it share a
+// PostgreSQL.
 package main
 
 import (
@@ -44,8 +45,12 @@ func main() {
 	}
 }
 
-// run serves until ctx is done, and then stops in good order.
+// run serves until ctx is done, and then stops in good order; or it runs the
+// command that args begin with.
 func run(ctx context.Context, args []string, getenv func(string) string, stdout, stderr io.Writer) (err error) {
+	if len(args) > 0 && args[0] == "migrate" {
+		return migrate(ctx, args[1:], getenv, stdout)
+	}
 	c, err := parseConfig(args, getenv, stdout)
 	if errors.Is(err, errDone) {
 		return nil

@@ -20,35 +20,38 @@ var migrations embed.FS
 // Nodes of the version before go on meanwhile: a migration may add, and must
 // leave what they know as it is.
 func migrate(ctx context.Context, engine engine, db *sql.DB) error {
-	return engine.alone(ctx, db, func(conn *sql.Conn) error {
-		if _, err := conn.ExecContext(ctx, `CREATE TABLE IF NOT EXISTS schema (version INTEGER NOT NULL)`); err != nil {
-			return fmt.Errorf("reading the schema's version: %w", err)
+	return engine.alone(ctx, db, func(conn *sql.Conn) error { return migrateAlone(ctx, engine, conn) })
+}
+
+// migrateAlone is migrate for who is alone already.
+func migrateAlone(ctx context.Context, engine engine, conn *sql.Conn) error {
+	if _, err := conn.ExecContext(ctx, `CREATE TABLE IF NOT EXISTS schema (version INTEGER NOT NULL)`); err != nil {
+		return fmt.Errorf("reading the schema's version: %w", err)
+	}
+	var have int
+	if err := conn.QueryRowContext(ctx, `SELECT coalesce(max(version), 0) FROM schema`).Scan(&have); err != nil {
+		return fmt.Errorf("reading the schema's version: %w", err)
+	}
+	files, err := fs.Glob(migrations, "migrations/*.sql") // sorted by name, hence by number
+	if err != nil {
+		return err
+	}
+	if have > len(files) {
+		return fmt.Errorf("the data was written by a newer Hubbub: its schema is %d, this one knows %d", have, len(files))
+	}
+	for i, file := range files {
+		version := i + 1
+		if !strings.HasPrefix(file, fmt.Sprintf("migrations/%04d_", version)) {
+			return fmt.Errorf("migration %s should be number %d", file, version)
 		}
-		var have int
-		if err := conn.QueryRowContext(ctx, `SELECT coalesce(max(version), 0) FROM schema`).Scan(&have); err != nil {
-			return fmt.Errorf("reading the schema's version: %w", err)
+		if version <= have {
+			continue
 		}
-		files, err := fs.Glob(migrations, "migrations/*.sql") // sorted by name, hence by number
-		if err != nil {
-			return err
+		if err := migrateTo(ctx, engine, conn, version, file); err != nil {
+			return fmt.Errorf("migration %s: %w", strconv.Quote(file), err)
 		}
-		if have > len(files) {
-			return fmt.Errorf("the data was written by a newer Hubbub: its schema is %d, this one knows %d", have, len(files))
-		}
-		for i, file := range files {
-			version := i + 1
-			if !strings.HasPrefix(file, fmt.Sprintf("migrations/%04d_", version)) {
-				return fmt.Errorf("migration %s should be number %d", file, version)
-			}
-			if version <= have {
-				continue
-			}
-			if err := migrateTo(ctx, engine, conn, version, file); err != nil {
-				return fmt.Errorf("migration %s: %w", strconv.Quote(file), err)
-			}
-		}
-		return nil
-	})
+	}
+	return nil
 }
 
 func migrateTo(ctx context.Context, engine engine, conn *sql.Conn, version int, file string) error {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/url"
 	"slices"
 	"sync"
 	"testing"
@@ -221,6 +222,26 @@ func TestNodesMakeChannels(t *testing.T) {
 	group.Wait()
 	if ids := must[[]Channel](t)(third.Channels(t.Context())); !slices.ContainsFunc(ids, func(c Channel) bool { return c.ID == highest }) {
 		t.Errorf("channel %d is not listed", highest)
+	}
+}
+
+// TestFirstHostAway opens a database at an address of several hosts, of which the
+// first does not answer: one that is as it is asked for is taken.
+func TestFirstHostAway(t *testing.T) {
+	t.Parallel()
+	database := newPostgres(t)
+	u := must[*url.URL](t)(url.Parse(database))
+	u.Host = "127.0.0.1:1," + u.Host
+	query := u.Query()
+	query.Set("target_session_attrs", "read-write")
+	u.RawQuery = query.Encode()
+	newUser(t, openStore(t, u.String()), "Anna")
+
+	query.Set("target_session_attrs", "standby")
+	u.RawQuery = query.Encode()
+	if s, err := Open(t.Context(), u.String()); err == nil {
+		closeStore(t, s)
+		t.Error("the first that answers was taken, whatever it is")
 	}
 }
 
