@@ -28,6 +28,8 @@ const (
 	modelClients = 50
 	modelAuthors = 32
 	settleLimit  = 30 * time.Second // for a client to hold what there is, once there is peace
+
+	enoughTroubles = 5
 )
 
 // modelTime is how long a model makes trouble: HUBBUB_MODEL, or 12s.
@@ -200,6 +202,8 @@ func (m *model) node(n int) *server { return m.nodes.all[n%len(m.nodes.all)] }
 // slow the machine is, something is done between two troubles.
 func (m *model) operate(t *testing.T, until time.Time, random *rand.Rand) {
 	t.Helper()
+	troubles := m.troubles()
+	first := random.IntN(len(troubles))
 	for {
 		up := 500*time.Millisecond + time.Duration(random.Int64N(int64(m.upTime())))
 		work := m.answered.Load() + 50 + random.Int64N(250)
@@ -212,8 +216,7 @@ func (m *model) operate(t *testing.T, until time.Time, random *rand.Rand) {
 		for limit := time.Now().Add(5 * time.Second); m.answered.Load() < work && time.Now().Before(limit); {
 			lasts(t.Context(), 10*time.Millisecond)
 		}
-		troubles := m.troubles()
-		troubles[m.troubled%len(troubles)](t, random)
+		troubles[(first+m.troubled)%len(troubles)](t, random)
 		m.troubled++
 	}
 }
@@ -225,7 +228,8 @@ func (m *model) upTime() time.Duration { return 8 * time.Second / time.Duration(
 // trouble is what the operator does and mends.
 type trouble func(t *testing.T, random *rand.Rand)
 
-// troubles are those that there are, in turns.
+// troubles are those that there are, in turns. Any enoughTroubles of them on end
+// are of all kinds.
 func (m *model) troubles() []trouble {
 	kill, stop := m.restart(1, syscall.SIGKILL), m.restart(1, syscall.SIGTERM)
 	if m.nodes.postgres == nil {
@@ -234,14 +238,15 @@ func (m *model) troubles() []trouble {
 	start := func(start func(context.Context) error) func() error {
 		return func() error { return start(context.Background()) }
 	}
-	p := m.nodes.postgres
-	all := []trouble{
-		m.away(p.Stop, start(p.Start)), kill, m.away(p.Pause, p.Resume), stop, m.restart(2, syscall.SIGKILL), kill,
+	p, two := m.nodes.postgres, m.restart(2, syscall.SIGKILL)
+	n := m.nodes.nats
+	if n == nil {
+		return []trouble{m.away(p.Stop, start(p.Start)), kill, m.away(p.Pause, p.Resume), two, stop, kill}
 	}
-	if n := m.nodes.nats; n != nil {
-		all = append([]trouble{m.away(n.Stop, start(n.Start)), m.away(n.Pause, n.Resume)}, all...)
+	return []trouble{
+		m.away(p.Stop, start(p.Start)), kill, m.away(n.Stop, start(n.Start)),
+		m.away(p.Pause, p.Resume), two, m.away(n.Pause, n.Resume), stop, kill,
 	}
-	return all
 }
 
 // restart ends some nodes by a signal and starts them again; where there are
@@ -630,11 +635,11 @@ func (m *model) told() (frames map[string]int, windows int) {
 	return frames, windows
 }
 
-// enough says that there was about every trouble and that every transport was
+// enough says that there was trouble of all kinds and that every transport was
 // of use.
 func (m *model) enough() bool {
 	frames, _ := m.told()
-	return m.troubled >= len(m.troubles())-1 && frames["websocket"] > 0 && frames["events"] > 0 && frames["held"] > 0
+	return m.troubled >= min(enoughTroubles, len(m.troubles())-1) && frames["websocket"] > 0 && frames["events"] > 0 && frames["held"] > 0
 }
 
 // report tells what took place, and fails the test if that proves nothing.

@@ -129,9 +129,11 @@ func (n *nodes) open(t *testing.T) *sql.DB {
 // kill ends all nodes by a signal.
 func (n *nodes) kill(t *testing.T, signal syscall.Signal) {
 	t.Helper()
+	var ending sync.WaitGroup
 	for _, s := range n.all {
-		s.kill(t, signal)
+		ending.Go(func() { s.kill(t, signal) })
 	}
+	ending.Wait()
 }
 
 // dial connects to any node, or to another where that one refuses: a load
