@@ -153,43 +153,58 @@ func isAway(t *testing.T, all []*pair) {
 	t.Logf("all has said so after %v", time.Since(began).Round(time.Millisecond))
 }
 
-// TestCableCut takes the database from one node alone: what is posted on another
-// meanwhile shows on the pages of both once it is back.
-func TestCableCut(t *testing.T) {
+// TestCable takes the database from one node alone, and has the node's
+// connections with it hang for ever, where news come the same way. What is done
+// on another node meanwhile shows on the pages of both.
+func TestCable(t *testing.T) {
 	t.Parallel()
 	for bus, options := range buses {
-		t.Run(bus, func(t *testing.T) {
-			t.Parallel()
-			n := startNodes(t, 1, options...)
-			wire, database := newCable(t, n.database)
-			n.all = append(n.all, quick(t, append([]string{"--database=" + database}, n.flags...)...))
-			bob, ann := newVisitor(t, n.all[0], "Bob"), newVisitor(t, n.all[1], "Ann")
-			page, _ := ann.follow(t, n.one(1), "general", "websocket")
-			bob.post(t, "general", "before")
-			page.await(t, "the row shows", soon, func() bool { return page.shows("before") })
+		n := startNodes(t, 1, options...)
+		wire, database := newCable(t, n.database)
+		n.all = append(n.all, quick(t, append([]string{"--database=" + database}, n.flags...)...))
+		bob, ann := newVisitor(t, n.all[0], "Bob"), newVisitor(t, n.all[1], "Ann")
+		page, _ := ann.follow(t, n.one(1), "general", "websocket")
+		bob.post(t, "general", "before")
+		page.await(t, "the row shows", soon, func() bool { return page.shows("before") })
 
-			wire.cut(true)
-			texts := numbered(5)
-			bob.post(t, "general", texts...)
-			path := bob.channel(t, "meanwhile")
-			ann.ask(t, "/channels/general", nil).saysSo(t, "a page", "en", "")
-			wire.cut(false)
+		faults := []struct {
+			name       string
+			begin, end func()
+			within     time.Duration
+		}{
+			{"cut", func() {
+				wire.cut(true)
+				ann.ask(t, "/channels/general", nil).saysSo(t, "a page", "en", "")
+			}, func() { wire.cut(false) }, healed},
+			{"forgotten", wire.forget, func() {}, actionLimit},
+		}
+		if n.nats != nil {
+			faults = faults[:1]
+		}
+		for _, fault := range faults {
+			fault.begin()
+			bob.post(t, "general", numbered(5)...)
+			last := fmt.Sprint("while it is ", fault.name)
+			bob.post(t, "general", last)
+			path := bob.channel(t, fault.name)
+			fault.end()
 			began := time.Now()
-			page.await(t, "what was posted meanwhile shows", healed, func() bool { return page.shows("message 5") })
-			t.Logf("rows show %v after the cable is mended", time.Since(began).Round(time.Millisecond))
-			page.await(t, "the channel that was made meanwhile is listed", healed, page.part("#channels", "meanwhile"))
-			t.Logf("a channel is listed %v after", time.Since(began).Round(time.Millisecond))
+			page.await(t, "what was posted meanwhile shows", fault.within, func() bool { return page.shows(last) })
+			t.Logf("%s, %s: rows show after %v", bus, fault.name, time.Since(began).Round(time.Millisecond))
+			page.await(t, "the channel that was made meanwhile is listed", fault.within, page.part("#channels", fault.name))
+			t.Logf("%s, %s: a channel is listed after %v", bus, fault.name, time.Since(began).Round(time.Millisecond))
+			eventually(t, "the channel that was made meanwhile opens", func() bool { return ann.ask(t, path, nil).status == http.StatusOK })
+			t.Logf("%s, %s: it opens after %v", bus, fault.name, time.Since(began).Round(time.Millisecond))
 			_, html := bob.page(t, "/channels/general")
 			rows, after, err := readPage("/channels/general", html)
 			noError(t, err)
 			if difference := page.differs(rows, after); difference != "" {
 				t.Error(difference)
 			}
-			if page.opened["websocket"] != 1 {
-				t.Errorf("the connection opened %d times", page.opened["websocket"])
-			}
-			eventually(t, "the channel that was made meanwhile opens", func() bool { return ann.ask(t, path, nil).status == http.StatusOK })
-		})
+		}
+		if page.opened["websocket"] != 1 {
+			t.Errorf("%s: the connection opened %d times", bus, page.opened["websocket"])
+		}
 	}
 }
 

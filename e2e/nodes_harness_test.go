@@ -155,15 +155,18 @@ func (n *nodes) dial(ctx context.Context, network, _ string) (net.Conn, error) {
 }
 
 // cable is one node's own way to a server that others reach as well. It can be
-// cut.
+// cut, and it can forget its connections, as a machine does that dies and is
+// followed by another: they stay open, and nobody ever answers.
 type cable struct {
 	net.Listener
 	to string // the server's address
 
-	mu    sync.Mutex
-	isCut bool
-	conns map[net.Conn]struct{}
-	work  sync.WaitGroup
+	mu     sync.Mutex
+	isCut  bool
+	conns  map[net.Conn]struct{}
+	closed chan struct{}
+	gone   chan struct{} // closed when the present connections are forgotten
+	work   sync.WaitGroup
 }
 
 // newCable returns a cable to the server of a URL, and the URL by which it is
@@ -174,10 +177,14 @@ func newCable(t *testing.T, address string) (*cable, string) {
 	noError(t, err)
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	noError(t, err)
-	c := &cable{Listener: listener, to: u.Host, conns: map[net.Conn]struct{}{}}
+	c := &cable{
+		Listener: listener, to: u.Host, conns: map[net.Conn]struct{}{},
+		closed: make(chan struct{}), gone: make(chan struct{}),
+	}
 	c.work.Go(c.serve)
 	t.Cleanup(func() {
 		_ = c.Close() // serve ends
+		close(c.closed)
 		c.cut(true)
 		c.work.Wait()
 	})
@@ -215,11 +222,35 @@ func (c *cable) join(near, far net.Conn) bool {
 
 // carry carries one way until either end is closed.
 func (c *cable) carry(from, to net.Conn) {
-	_, _ = io.Copy(to, from)
+	c.mu.Lock()
+	gone := c.gone
+	c.mu.Unlock()
+	_, _ = io.Copy(writer(func(b []byte) (int, error) {
+		select {
+		case <-gone:
+			<-c.closed
+		default:
+		}
+		return to.Write(b)
+	}), from)
 	_, _ = from.Close(), to.Close()
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	delete(c.conns, from)
+}
+
+// writer is a function that writes.
+type writer func([]byte) (int, error)
+
+// Write implements io.Writer.
+func (w writer) Write(b []byte) (int, error) { return w(b) }
+
+// forget has nothing more come through on the present connections.
+func (c *cable) forget() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	close(c.gone)
+	c.gone = make(chan struct{})
 }
 
 // cut cuts the cable, or mends it.
