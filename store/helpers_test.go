@@ -74,6 +74,20 @@ func openStore(t testing.TB, database string) *Store {
 	return s
 }
 
+// openReader opens a connection of its own to a database that is in use.
+func openReader(t testing.TB, database string) *pool {
+	t.Helper()
+	var other *pool
+	switch engine := must[engine](t)(engineOf(database)).(type) {
+	case sqliteIn:
+		other = must[*pool](t)(openSQLite(engine.path(), "deferred", 1))
+	case *postgres:
+		other = engine.connect(1)
+	}
+	t.Cleanup(func() { check(t, other.Close()) })
+	return other
+}
+
 // closeStore closes a store unless it is closed.
 func closeStore(t testing.TB, s *Store) {
 	t.Helper()

@@ -77,7 +77,7 @@ func TestRevisions(t *testing.T) {
 func TestListener(t *testing.T) {
 	onBoth(t, func(t *testing.T, database string) {
 		s := openStore(t, database)
-		other := openStore(t, database).readers
+		other := openReader(t, database)
 		var heard []Message
 		s.Listen(func(changes []Message) {
 			for _, m := range changes {

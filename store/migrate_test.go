@@ -1,6 +1,7 @@
 package store
 
 import (
+	"context"
 	"database/sql"
 	"errors"
 	"fmt"
@@ -11,6 +12,7 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+	"time"
 )
 
 // TestMigrateFromEverySchema opens data of every earlier schema. For each
@@ -136,6 +138,30 @@ func TestOpenSettings(t *testing.T) {
 			}
 		}
 	}
+}
+
+// TestOpenTwice keeps a second node away from a folder, till the first has ended.
+func TestOpenTwice(t *testing.T) {
+	t.Parallel()
+	dir := newSQLite(t)
+	first := openStore(t, dir)
+	short, cancel := context.WithTimeout(t.Context(), time.Second)
+	defer cancel()
+	if s, err := Open(short, dir); err == nil {
+		closeStore(t, s)
+		t.Fatal("it was opened twice")
+	}
+	opened := make(chan error)
+	go func() {
+		s, err := Open(t.Context(), dir)
+		if err == nil {
+			err = s.Close()
+		}
+		opened <- err
+	}()
+	post(t, first, newChannel(t, first, "general"), newUser(t, first, "Anna"), "still here")
+	check(t, first.Close())
+	check(t, <-opened)
 }
 
 func TestOpenFails(t *testing.T) {

@@ -22,17 +22,40 @@ type sqliteIn string
 // path is the database's file.
 func (e sqliteIn) path() string { return filepath.Join(string(e), "hubbub.db") }
 
-func (e sqliteIn) open(context.Context) (writing, readers *pool, err error) {
+func (e sqliteIn) open(ctx context.Context) (writing, readers *pool, err error) {
 	if err := os.MkdirAll(string(e), 0o750); err != nil {
 		return nil, nil, fmt.Errorf("making the data folder: %w", err)
 	}
-	if writing, err = openSQLite(e.path(), "immediate", 1); err != nil {
+	lock, err := e.lock(ctx)
+	if err != nil {
 		return nil, nil, err
 	}
+	if writing, err = openSQLite(e.path(), "immediate", 1); err != nil {
+		return nil, nil, errors.Join(err, lock.Close())
+	}
+	writing.lock = lock
 	if readers, err = openSQLite(e.path(), "deferred", max(4, runtime.NumCPU())); err != nil {
 		return nil, nil, errors.Join(err, writing.Close())
 	}
 	return writing, readers, nil
+}
+
+// lock keeps other nodes away from the folder until it is closed, or the process
+// has ended: they would not see what this one has in memory. It waits for one
+// that is about to end. It is SQLite's own lock on a file that holds nothing,
+// so it works wherever SQLite does.
+func (e sqliteIn) lock(ctx context.Context) (*sql.DB, error) {
+	file, err := connectSQLite(filepath.Join(string(e), "hubbub.lock"), 1, url.Values{"_pragma": {"busy_timeout(10000)"}})
+	if err != nil {
+		return nil, err
+	}
+	if _, err := file.ExecContext(ctx, `PRAGMA locking_mode = EXCLUSIVE; BEGIN EXCLUSIVE; COMMIT`); err != nil {
+		if sqliteCode(err)&0xff == sqlite3.SQLITE_BUSY {
+			err = fmt.Errorf("another Hubbub runs on the data in %s", string(e))
+		}
+		return nil, errors.Join(err, file.Close())
+	}
+	return file.DB, nil
 }
 
 // openSQLite opens a pool of at most conns connections.
@@ -40,13 +63,18 @@ func (e sqliteIn) open(context.Context) (writing, readers *pool, err error) {
 // synchronous=FULL makes a commit wait for the disk, and secure_delete
 // overwrites what is deleted instead of only unlinking it.
 func openSQLite(path, txlock string, conns int) (*pool, error) {
-	dsn := url.URL{Scheme: "file", Opaque: (&url.URL{Path: path}).EscapedPath(), RawQuery: url.Values{
+	return connectSQLite(path, conns, url.Values{
 		"_txlock": {txlock},
 		"_pragma": {
 			"busy_timeout(10000)", "journal_mode(WAL)", "synchronous(FULL)",
 			"foreign_keys(ON)", "secure_delete(ON)",
 		},
-	}.Encode()}
+	})
+}
+
+// connectSQLite opens a pool of at most conns connections to a file.
+func connectSQLite(path string, conns int, settings url.Values) (*pool, error) {
+	dsn := url.URL{Scheme: "file", Opaque: (&url.URL{Path: path}).EscapedPath(), RawQuery: settings.Encode()}
 	db, err := sql.Open("sqlite", dsn.String())
 	if err != nil {
 		return nil, fmt.Errorf("opening %s: %w", path, err)
@@ -56,7 +84,7 @@ func openSQLite(path, txlock string, conns int) (*pool, error) {
 	return &pool{DB: db}, nil
 }
 
-// alone need not do anything: two nodes on one folder are not supported.
+// alone need not do anything more: the folder is locked.
 func (sqliteIn) alone(ctx context.Context, db *sql.DB, do func(conn *sql.Conn) error) error {
 	conn, err := db.Conn(ctx)
 	if err != nil {

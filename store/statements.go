@@ -3,6 +3,8 @@ package store
 import (
 	"context"
 	"database/sql"
+	"errors"
+	"io"
 	"sync"
 )
 
@@ -10,8 +12,18 @@ import (
 // The texts are all ours, so there is a bounded number of them.
 type pool struct {
 	*sql.DB
-	prepared sync.Map // *sql.Stmt by text
-	wanted   sync.Map // texts that a transaction could not prepare
+	lock     io.Closer // to be closed after it, nil for none
+	prepared sync.Map  // *sql.Stmt by text
+	wanted   sync.Map  // texts that a transaction could not prepare
+}
+
+// Close is as in sql.DB.
+func (p *pool) Close() error {
+	err := p.DB.Close()
+	if p.lock != nil {
+		err = errors.Join(err, p.lock.Close())
+	}
+	return err
 }
 
 // statement returns a prepared statement. It takes a connection of its own, so
