@@ -29,7 +29,7 @@ const pageSize = 100
 // The times of static/live.js, shorter: the server shows that it lives every
 // 25 seconds, and no test waits for that. Who hears nothing comes back.
 const (
-	openWithin = time.Second     // for a connection to show that it works
+	openWithin = time.Second     // for a connection to show that it works, in a model
 	silent     = 2 * time.Second // without a sign of life before it is taken for dead, in a model
 	firstLook  = 2 * time.Second // between looks for a better connection, at first
 	lastLook   = 8 * time.Second // and at most
@@ -291,10 +291,11 @@ type client struct {
 	line *line
 	http *http.Client
 
-	random    *rand.Rand
-	silent    time.Duration // without a sign of life before it is taken for dead
-	failures  int
-	lookAfter time.Duration // as live.js's climbAfter
+	random     *rand.Rand
+	openWithin time.Duration // for a connection to show that it works
+	silent     time.Duration // without a sign of life before it is taken for dead
+	failures   int
+	lookAfter  time.Duration // as live.js's climbAfter
 
 	began   time.Time
 	mu      sync.Mutex
@@ -474,7 +475,7 @@ func (c *client) socket(ctx context.Context) rung {
 
 // dial opens a WebSocket.
 func (c *client) dial(ctx context.Context) (*websocket.Conn, error) {
-	ctx, cancel := context.WithTimeout(ctx, openWithin)
+	ctx, cancel := context.WithTimeout(ctx, c.openWithin)
 	defer cancel()
 	conn, _, err := websocket.Dial(ctx, c.live(), &websocket.DialOptions{HTTPClient: c.http})
 	return conn, err
@@ -505,7 +506,7 @@ func (c *client) look(ctx context.Context, end context.CancelCauseFunc) (stop fu
 func (c *client) events(ctx context.Context) rung {
 	ctx, end := context.WithCancelCause(ctx)
 	defer end(nil)
-	alive := time.AfterFunc(openWithin, func() { end(errSilent) })
+	alive := time.AfterFunc(c.openWithin, func() { end(errSilent) })
 	defer alive.Stop()
 	stop := func() {}
 	defer func() { stop() }()

@@ -191,7 +191,8 @@ func (m *model) newClient(t *testing.T, n int, own obstacle) *client {
 		name: name, path: pathOf(m.channels[n%len(m.channels)]), began: time.Now(),
 		line:   newLine(t, m.nodes, own, m.numbers(streamLine, n), &m.calm),
 		http:   &http.Client{Jar: newVisitor(t, m.node(n), name).client.Jar, Transport: &http.Transport{}},
-		random: m.numbers(streamClient, n), silent: silent, lookAfter: firstLook, opened: map[string]int{}, frames: map[string]int{},
+		random: m.numbers(streamClient, n), openWithin: openWithin, silent: silent, lookAfter: firstLook,
+		opened: map[string]int{}, frames: map[string]int{},
 	}
 }
 

@@ -37,7 +37,7 @@ func (v *visitor) follow(t *testing.T, n *nodes, channel, by string) (c *client,
 		path: pathOf(channel), began: time.Now(),
 		line:   newLine(t, n, transports[by], rand.New(rand.NewPCG(0, 0)), calm),
 		http:   &http.Client{Jar: v.client.Jar, Transport: &http.Transport{}},
-		random: rand.New(rand.NewPCG(0, 0)), silent: time.Hour, lookAfter: time.Hour,
+		random: rand.New(rand.NewPCG(0, 0)), openWithin: actionLimit, silent: time.Hour, lookAfter: time.Hour,
 		opened: map[string]int{}, frames: map[string]int{},
 	}
 	ctx, cancel := context.WithCancel(t.Context())
