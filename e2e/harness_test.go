@@ -42,6 +42,11 @@ func run(m *testing.M) int {
 	}
 	defer os.RemoveAll(dir)
 	defer chromium.close()
+	defer func() {
+		if err := postgres.close(); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+		}
+	}()
 
 	if hubbub = os.Getenv("HUBBUB_E2E_BINARY"); hubbub == "" {
 		hubbub = filepath.Join(dir, "hubbub")
@@ -65,11 +70,13 @@ const (
 	stopLimit  = 20 * time.Second
 )
 
-// server is one running Hubbub with a port and a data directory of its own.
+// server is one running Hubbub with a port of its own, and a data directory
+// where it keeps everything unless a flag gives it another database.
 type server struct {
 	URL  string // such as "http://127.0.0.1:20001", with the base URL's path
 	Data string // the data directory
 
+	addr string // where it listens
 	args []string
 	log  *logBuffer
 	cmd  *exec.Cmd
@@ -86,6 +93,7 @@ func startServer(t *testing.T, args ...string) *server {
 	s := &server{
 		URL:  "http://" + addr,
 		Data: filepath.Join(t.TempDir(), "data"),
+		addr: addr,
 		log:  &logBuffer{},
 	}
 	s.args = append([]string{"--addr=" + addr, "--data=" + s.Data}, args...)

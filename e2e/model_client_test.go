@@ -29,8 +29,8 @@ const pageSize = 100
 // The times of static/live.js, shorter: the server shows that it lives every
 // 25 seconds, and no test waits for that. Who hears nothing comes back.
 const (
-	openWithin = time.Second     // for a connection to show that it works
-	silent     = 2 * time.Second // without a sign of life before it is taken for dead
+	openWithin = time.Second     // for a connection to show that it works, in a model
+	silent     = 2 * time.Second // without a sign of life before it is taken for dead, in a model
 	firstLook  = 2 * time.Second // between looks for a better connection, at first
 	lastLook   = 8 * time.Second // and at most
 )
@@ -50,6 +50,7 @@ var (
 	listIn       = regexp.MustCompile(`(?s)<ol id="messages".*?</ol>`)
 	afterIn      = regexp.MustCompile(`id="live"[^>]* data-after="(\d+)"`)
 	stateIn      = regexp.MustCompile(`id="(here|news)" data-state="([^"]*)"`)
+	hereIn       = regexp.MustCompile(`(?s)<span id="here".*?</span>`)
 )
 
 func toNumber(digits string) int64 {
@@ -100,13 +101,17 @@ type replica struct {
 	gone     map[int64]bool // ids that it was told to take away
 	after    int64          // it holds everything up to this revision
 	states   map[string]string
-	replaced int // how often a frame took the place of all
+	parts    map[string]string // what else it shows, by the target of the frames that changed it last
+	replaced int               // how often a frame took the place of all
 }
 
 // newReplica returns what a page holds when it has loaded.
 func newReplica(path, html string) (*replica, error) {
 	rows, after, err := readPage(path, html)
-	r := &replica{path: path, rows: map[int64]rowHTML{}, gone: map[int64]bool{}, after: after, states: map[string]string{}}
+	r := &replica{
+		path: path, rows: map[int64]rowHTML{}, gone: map[int64]bool{}, after: after,
+		states: map[string]string{}, parts: map[string]string{"#here": hereIn.FindString(html)},
+	}
 	r.show(html)
 	for _, row := range rows {
 		r.rows[row.id] = row
@@ -205,8 +210,7 @@ func (r *replica) put(html string) error {
 	return nil
 }
 
-// swap does what a partial asks for. Of what is not about rows it keeps no more
-// than the states.
+// swap does what a partial asks for.
 func (r *replica) swap(s partial) error {
 	id := rowTarget.FindStringSubmatch(s.target)
 	switch {
@@ -224,6 +228,7 @@ func (r *replica) swap(s partial) error {
 		return fmt.Errorf("a partial that swaps %s by %s", s.target, s.style)
 	default:
 		r.show(s.html)
+		r.parts[s.target] = s.html
 	}
 	return nil
 }
@@ -286,15 +291,18 @@ type client struct {
 	line *line
 	http *http.Client
 
-	random    *rand.Rand
-	failures  int
-	lookAfter time.Duration // as live.js's climbAfter
+	random     *rand.Rand
+	openWithin time.Duration // for a connection to show that it works
+	silent     time.Duration // without a sign of life before it is taken for dead
+	failures   int
+	lookAfter  time.Duration // as live.js's climbAfter
 
 	began   time.Time
 	mu      sync.Mutex
-	page    *replica // nil until it has loaded
-	fault   error    // what no server may do; it ends the client
-	history []string // the transports that it had, and why they ended
+	page    *replica       // nil until it has loaded
+	fault   error          // what no server may do; it ends the client
+	history []string       // the transports that it had, and why they ended
+	opened  map[string]int // how often each transport has worked
 	frames  map[string]int
 	moments []moment // after the page and each frame
 }
@@ -307,6 +315,9 @@ var errBetter = errors.New("there is a better one")
 
 // errSilent ends a rung without a sign of life.
 var errSilent = errors.New("silence")
+
+// errOver says that a stream has told the page to load again.
+var errOver = errors.New("a stream says that it is over")
 
 // run loads the page and keeps it live until ctx ends.
 func (c *client) run(ctx context.Context) {
@@ -329,6 +340,13 @@ func (c *client) note(rung string, err error) {
 		after = c.page.after
 	}
 	c.history = append(c.history, fmt.Sprintf("%6.2fs at %d %s: %v", time.Since(c.began).Seconds(), after, rung, err))
+}
+
+// works notes that a transport has opened.
+func (c *client) works(by string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.opened[by]++
 }
 
 // blame notes what no server may do, and ends the client.
@@ -388,7 +406,7 @@ func (c *client) rest(ctx context.Context) {
 
 // load loads the page.
 func (c *client) load(ctx context.Context) rung {
-	loading, cancel := context.WithTimeout(ctx, silent)
+	loading, cancel := context.WithTimeout(ctx, c.silent)
 	defer cancel()
 	status, html, err := c.ask(loading, c.line.URL+c.path)
 	if err == nil && status != http.StatusOK {
@@ -427,16 +445,17 @@ func (c *client) socket(ctx context.Context) rung {
 	}
 	defer conn.CloseNow() //nolint:errcheck // it may be closed
 	conn.SetReadLimit(16 << 20)
+	c.works("websocket")
 	c.failures, c.lookAfter = 0, firstLook
 	for {
-		reading, cancel := context.WithTimeoutCause(ctx, silent, errSilent)
+		reading, cancel := context.WithTimeoutCause(ctx, c.silent, errSilent)
 		_, frame, err := conn.Read(reading)
 		if err != nil && context.Cause(reading) != nil {
 			err = context.Cause(reading)
 		}
 		cancel()
 		if code := websocket.CloseStatus(err); code >= 4000 {
-			return c.blame(fmt.Errorf("a WebSocket is closed with %d", code))
+			return c.blame(fmt.Errorf("a WebSocket is closed: %w", err))
 		}
 		if err != nil {
 			c.note("websocket", err)
@@ -456,7 +475,7 @@ func (c *client) socket(ctx context.Context) rung {
 
 // dial opens a WebSocket.
 func (c *client) dial(ctx context.Context) (*websocket.Conn, error) {
-	ctx, cancel := context.WithTimeout(ctx, openWithin)
+	ctx, cancel := context.WithTimeout(ctx, c.openWithin)
 	defer cancel()
 	conn, _, err := websocket.Dial(ctx, c.live(), &websocket.DialOptions{HTTPClient: c.http})
 	return conn, err
@@ -487,21 +506,22 @@ func (c *client) look(ctx context.Context, end context.CancelCauseFunc) (stop fu
 func (c *client) events(ctx context.Context) rung {
 	ctx, end := context.WithCancelCause(ctx)
 	defer end(nil)
-	alive := time.AfterFunc(openWithin, func() { end(errSilent) })
+	alive := time.AfterFunc(c.openWithin, func() { end(errSilent) })
 	defer alive.Stop()
 	stop := func() {}
 	defer func() { stop() }()
 
 	err := c.stream(ctx, func(name, data string) error {
-		alive.Reset(silent)
+		alive.Reset(c.silent)
 		switch name {
 		case "open":
+			c.works("events")
 			stop = c.look(ctx, end)
 			return nil
 		case "beat", "end":
 			return nil // the answer ends after "end"
 		case "over":
-			return c.fail(errors.New("a stream says that it is over"))
+			return c.fail(errOver)
 		case "message":
 			return c.take("events", data)
 		default:
@@ -585,7 +605,7 @@ func (c *client) held(ctx context.Context) rung {
 	defer end(nil)
 	defer c.look(holding, end)()
 	for {
-		asking, cancel := context.WithTimeoutCause(holding, silent, errSilent)
+		asking, cancel := context.WithTimeoutCause(holding, c.silent, errSilent)
 		status, frame, err := c.ask(asking, c.live())
 		if err != nil && context.Cause(asking) != nil {
 			err = context.Cause(asking)

@@ -36,11 +36,11 @@ const (
 	stallsBoth        // nothing more gets through
 )
 
-// A line is one client's own way to the server: a proxy on a loopback address,
+// A line is one client's own way to the servers: a proxy on a loopback address,
 // with an obstacle of its own that always stands. While there is trouble each
 // connection may have another obstacle, and a bad end.
 type line struct {
-	URL string // in place of the server's
+	URL string // in place of a server's
 
 	net.Listener
 	own      obstacle
@@ -55,9 +55,9 @@ type line struct {
 	work   sync.WaitGroup
 }
 
-// newLine returns a line to a server. The n-th connection on it has the n-th
-// fate that is drawn from random.
-func newLine(t *testing.T, s *server, own obstacle, random *rand.Rand, calm *atomic.Bool) *line {
+// newLine returns a line to nodes, of which each request goes to any. The n-th
+// connection on it has the n-th fate that is drawn from random.
+func newLine(t *testing.T, n *nodes, own obstacle, random *rand.Rand, calm *atomic.Bool) *line {
 	t.Helper()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -66,9 +66,10 @@ func newLine(t *testing.T, s *server, own obstacle, random *rand.Rand, calm *ato
 	l := &line{
 		URL: "http://" + listener.Addr().String(), Listener: listener,
 		own: own, calm: calm, random: random,
-		upstream: &http.Transport{}, conns: map[*lineConn]struct{}{},
+		upstream: &http.Transport{DialContext: n.dial, DisableKeepAlives: len(n.all) > 1},
+		conns:    map[*lineConn]struct{}{},
 	}
-	handler, err := passOn(s, l.upstream, obstacleOf)
+	handler, err := passOn(n.all[0], l.upstream, obstacleOf)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -20,17 +20,19 @@ import (
 	"time"
 )
 
-// seed replays the fates and the actions of a run of TestModel:
-// go test ./e2e -run TestModel -seed=N
-var seed = flag.Uint64("seed", 0, "replay the run of TestModel with this seed")
+// seed replays the fates and the actions of a run of a model:
+// go test ./e2e -run '^TestModel$' -seed=N
+var seed = flag.Uint64("seed", 0, "replay the run of a model with this seed")
 
 const (
 	modelClients = 50
 	modelAuthors = 32
 	settleLimit  = 30 * time.Second // for a client to hold what there is, once there is peace
+
+	enoughTroubles = 5
 )
 
-// modelTime is how long TestModel makes trouble: HUBBUB_MODEL, or 12s.
+// modelTime is how long a model makes trouble: HUBBUB_MODEL, or 12s.
 func modelTime(t *testing.T) time.Duration {
 	t.Helper()
 	value := os.Getenv("HUBBUB_MODEL")
@@ -44,36 +46,56 @@ func modelTime(t *testing.T) time.Duration {
 	return d
 }
 
-// TestModel has people post and delete, and pages follow them on all
-// transports, each behind a proxy of its own that refuses upgrades, holds
-// answers back, stalls or cuts, while the server is stopped and killed. Then
-// there is peace, but for each proxy's own obstacle. By then every page, fed
-// only by frames, must hold what a fresh one holds; and after each frame on the
-// way it must have held what a page of that revision held, for the connection
-// could have ended there.
-//
-// The seed gives what everyone does, and the fate of each line's n-th
-// connection. It does not give which of two things at the same time is first:
-// a run that is replayed is alike, not the same.
+// TestModel is a model of one node on SQLite.
 func TestModel(t *testing.T) {
 	t.Parallel()
-	if *seed == 0 {
-		*seed = rand.Uint64()
+	runModel(t, func(t *testing.T, flags ...string) *nodes { return &nodes{all: []*server{quick(t, flags...)}} })
+}
+
+// TestModelNodes is a model of three nodes on PostgreSQL, of which each request
+// goes to any, and of the servers between them, which are stopped as well.
+func TestModelNodes(t *testing.T) {
+	t.Parallel()
+	for bus, options := range buses {
+		t.Run(bus, func(t *testing.T) {
+			t.Parallel()
+			runModel(t, func(t *testing.T, flags ...string) *nodes {
+				return startNodes(t, 3, append([]nodesOption{ownPostgres, withFlags(flags...)}, options...)...)
+			})
+		})
 	}
-	t.Logf("seed %d: go test ./e2e -run '^TestModel$' -seed=%[1]d", *seed)
+}
+
+// runModel has people post and delete, and pages follow them on all transports,
+// each behind a proxy of its own that refuses upgrades, holds answers back,
+// stalls or cuts, while servers are stopped and killed. Then there is peace, but
+// for each proxy's own obstacle. By then every page, fed only by frames, must
+// hold what a fresh one of any node holds; and after each frame on the way it
+// must have held what a page of that revision held, for the connection could
+// have ended there.
+//
+// The seed gives what everyone does, and the fate of each line's n-th
+// connection. It does not give which of two things at the same time is first,
+// nor which node answers: a run that is replayed is alike, not the same.
+func runModel(t *testing.T, start func(t *testing.T, flags ...string) *nodes) {
+	seed := *seed
+	if seed == 0 {
+		seed = rand.Uint64()
+	}
+	t.Logf("seed %d: go test ./e2e -run '^%s$' -seed=%[1]d", seed, strings.ReplaceAll(t.Name(), "/", "$/^"))
 	trouble := modelTime(t)
 	logFile := filepath.Join(t.ArtifactDir(), "hubbub.log")
-	s := quick(t, "--log-format=text", "--log-file="+logFile)
+	n := start(t, "--log-format=text", "--log-file="+logFile)
 	t.Cleanup(func() {
 		if t.Failed() {
 			t.Logf("what the log complains of:\n%s", complaints(t, logFile))
 		}
 	})
-	m := &model{s: s, channels: []string{"general", "A/B 100%", "闲聊"}}
+	m := &model{seed: seed, nodes: n, channels: []string{"general", "A/B 100%", "闲聊"}}
 	// What is under way has till then to end.
 	ctx, cancel := context.WithTimeout(t.Context(), trouble+4*settleLimit)
 	defer cancel()
-	founder := newVisitor(t, s, "Founder")
+	founder := newVisitor(t, n.all[0], "Founder")
 	for _, channel := range m.channels[1:] {
 		if status := founder.send(t, "/channels", url.Values{"name": {channel}}); status != http.StatusSeeOther {
 			t.Fatalf("a channel is answered with %d", status)
@@ -104,12 +126,12 @@ func TestModel(t *testing.T) {
 	var authors sync.WaitGroup
 	defer authors.Wait()
 	defer stop()
-	authors.Go(func() { m.changeSeasons(writing, numbers(streamSeasons, 0)) })
+	authors.Go(func() { m.changeSeasons(writing, m.numbers(streamSeasons, 0)) })
 	for _, a := range m.authors {
 		authors.Go(func() { a.run(writing, ctx) })
 	}
 
-	m.operate(t, time.Now().Add(trouble), numbers(streamOperator, 0))
+	m.operate(t, time.Now().Add(trouble), m.numbers(streamOperator, 0))
 	m.calm.Store(true)
 	stop()
 	authors.Wait()
@@ -117,7 +139,7 @@ func TestModel(t *testing.T) {
 	leave()
 	clients.Wait()
 	m.compareAuthors(t)
-	s.kill(t, syscall.SIGTERM)
+	n.kill(t, syscall.SIGTERM)
 	m.compareMoments(t)
 	m.report(t)
 }
@@ -133,11 +155,11 @@ const (
 )
 
 // numbers returns the n-th sequence of random numbers of a kind.
-func numbers(stream, n int) *rand.Rand {
-	return rand.New(rand.NewPCG(*seed, uint64(stream)<<32|uint64(n)))
+func (m *model) numbers(stream, n int) *rand.Rand {
+	return rand.New(rand.NewPCG(m.seed, uint64(stream)<<32|uint64(n)))
 }
 
-// complaints returns the end of what a server's log holds that is not in order.
+// complaints returns the end of what the servers' log holds that is not in order.
 func complaints(t *testing.T, logFile string) string {
 	text, err := os.ReadFile(logFile)
 	if err != nil {
@@ -147,17 +169,19 @@ func complaints(t *testing.T, logFile string) string {
 	return strings.Join(lines[max(0, len(lines)-40):], "\n")
 }
 
-// model is one run of TestModel.
+// model is one run of a model.
 type model struct {
-	s        *server
+	seed     uint64
+	nodes    *nodes
 	channels []string
 	clients  []*client
 	authors  []*author
-	calm     atomic.Bool  // the lines are as good as they get
-	clearing atomic.Bool  // more is deleted than posted
-	answered atomic.Int64 // posts and deletes
-	restarts int
-	stopping time.Duration // the longest that the server took to end after SIGTERM
+	calm     atomic.Bool   // the lines are as good as they get
+	clearing atomic.Bool   // more is deleted than posted
+	answered atomic.Int64  // posts and deletes
+	troubled int           // how often there was trouble
+	stopping time.Duration // the longest that a server took to end after SIGTERM
+	healing  time.Duration // the longest that servers took to be ready after their database was back
 }
 
 func (m *model) newClient(t *testing.T, n int, own obstacle) *client {
@@ -165,20 +189,24 @@ func (m *model) newClient(t *testing.T, n int, own obstacle) *client {
 	name := fmt.Sprint("Client ", n)
 	return &client{
 		name: name, path: pathOf(m.channels[n%len(m.channels)]), began: time.Now(),
-		line:   newLine(t, m.s, own, numbers(streamLine, n), &m.calm),
-		http:   &http.Client{Jar: newVisitor(t, m.s, name).client.Jar, Transport: &http.Transport{}},
-		random: numbers(streamClient, n), lookAfter: firstLook, frames: map[string]int{},
+		line:   newLine(t, m.nodes, own, m.numbers(streamLine, n), &m.calm),
+		http:   &http.Client{Jar: newVisitor(t, m.node(n), name).client.Jar, Transport: &http.Transport{}},
+		random: m.numbers(streamClient, n), openWithin: openWithin, silent: silent, lookAfter: firstLook,
+		opened: map[string]int{}, frames: map[string]int{},
 	}
 }
 
-// operate stops and kills the server, and starts it again, for some time and
-// until enough has taken place. However slow the machine is, something is done
-// between two restarts.
+// node takes the nodes in turns.
+func (m *model) node(n int) *server { return m.nodes.all[n%len(m.nodes.all)] }
+
+// operate makes trouble for some time, and until enough has taken place. However
+// slow the machine is, something is done between two troubles.
 func (m *model) operate(t *testing.T, until time.Time, random *rand.Rand) {
 	t.Helper()
-	signals := []syscall.Signal{syscall.SIGKILL, syscall.SIGKILL, syscall.SIGTERM, syscall.SIGKILL}
+	troubles := m.troubles()
+	first := random.IntN(len(troubles))
 	for {
-		up := 500*time.Millisecond + time.Duration(random.Int64N(int64(2*time.Second)))
+		up := 500*time.Millisecond + time.Duration(random.Int64N(int64(m.upTime())))
 		work := m.answered.Load() + 50 + random.Int64N(250)
 		left := time.Until(until)
 		if left < up && m.enough() || left < -settleLimit {
@@ -189,13 +217,76 @@ func (m *model) operate(t *testing.T, until time.Time, random *rand.Rand) {
 		for limit := time.Now().Add(5 * time.Second); m.answered.Load() < work && time.Now().Before(limit); {
 			lasts(t.Context(), 10*time.Millisecond)
 		}
-		signal, began := signals[m.restarts%len(signals)], time.Now()
-		m.s.kill(t, signal)
-		if signal == syscall.SIGTERM {
-			m.stopping = max(m.stopping, time.Since(began))
+		troubles[(first+m.troubled)%len(troubles)](t, random)
+		m.troubled++
+	}
+}
+
+// upTime is how long there is no trouble at most, but for half a second: there
+// is more of it where there are more servers.
+func (m *model) upTime() time.Duration { return 8 * time.Second / time.Duration(len(m.troubles())) }
+
+// trouble is what the operator does and mends.
+type trouble func(t *testing.T, random *rand.Rand)
+
+// troubles are those that there are, in turns. Any enoughTroubles of them on end
+// are of all kinds.
+func (m *model) troubles() []trouble {
+	kill, stop := m.restart(1, syscall.SIGKILL), m.restart(1, syscall.SIGTERM)
+	if m.nodes.postgres == nil {
+		return []trouble{kill, kill, stop, kill}
+	}
+	start := func(start func(context.Context) error) func() error {
+		return func() error { return start(context.Background()) }
+	}
+	p, two := m.nodes.postgres, m.restart(2, syscall.SIGKILL)
+	n := m.nodes.nats
+	if n == nil {
+		return []trouble{m.away(p.Stop, start(p.Start)), kill, m.away(p.Pause, p.Resume), two, stop, kill}
+	}
+	return []trouble{
+		m.away(p.Stop, start(p.Start)), kill, m.away(n.Stop, start(n.Start)),
+		m.away(p.Pause, p.Resume), two, m.away(n.Pause, n.Resume), stop, kill,
+	}
+}
+
+// restart ends some nodes by a signal and starts them again; where there are
+// others, not at once.
+func (m *model) restart(count int, signal syscall.Signal) trouble {
+	return func(t *testing.T, random *rand.Rand) {
+		t.Helper()
+		away := time.Duration(random.Int64N(int64(time.Second)))
+		var ended []*server
+		for _, i := range random.Perm(len(m.nodes.all))[:count] {
+			began := time.Now()
+			m.nodes.all[i].kill(t, signal)
+			if signal == syscall.SIGTERM {
+				m.stopping = max(m.stopping, time.Since(began))
+			}
+			ended = append(ended, m.nodes.all[i])
 		}
-		m.s.restart(t)
-		m.restarts++
+		if len(m.nodes.all) > count {
+			lasts(t.Context(), away)
+		}
+		for _, s := range ended {
+			s.restart(t)
+		}
+	}
+}
+
+// away has a server that the nodes need be away for a while. They are ready
+// when it is back.
+func (m *model) away(begin, end func() error) trouble {
+	return func(t *testing.T, random *rand.Rand) {
+		t.Helper()
+		noError(t, begin())
+		lasts(t.Context(), 200*time.Millisecond+time.Duration(random.Int64N(int64(2*time.Second))))
+		noError(t, end())
+		began := time.Now()
+		for _, s := range m.nodes.all {
+			s.waitReady(t)
+		}
+		m.healing = max(m.healing, time.Since(began))
 	}
 }
 
@@ -220,6 +311,7 @@ type author struct {
 	deleted map[string][]int64   // of which the deletion is acknowledged
 	keys    int
 	tries   int
+	looks   int // at pages, of which none lacked what the author had done
 	fault   error
 }
 
@@ -227,11 +319,11 @@ func (m *model) newAuthor(t *testing.T, n int) *author {
 	t.Helper()
 	name := fmt.Sprint("Author ", n)
 	return &author{
-		name: name, m: m, url: m.s.URL,
+		name: name, m: m, url: m.node(n).URL,
 		http: &http.Client{
-			Jar: newVisitor(t, m.s, name).client.Jar, Transport: &http.Transport{}, Timeout: time.Second,
+			Jar: newVisitor(t, m.node(n), name).client.Jar, Transport: &http.Transport{}, Timeout: time.Second,
 		},
-		random: numbers(streamAuthor, n),
+		random: m.numbers(streamAuthor, n),
 		posted: map[string][]rowHTML{}, deleted: map[string][]int64{},
 	}
 }
@@ -252,7 +344,7 @@ func (m *model) fill(t *testing.T, ctx context.Context) {
 	}
 	group.Wait()
 	for i, a := range m.authors {
-		a.url = newLine(t, m.s, nothing, numbers(streamAuthorLine, i), &m.calm).URL
+		a.url = newLine(t, m.nodes, nothing, m.numbers(streamAuthorLine, i), &m.calm).URL
 	}
 }
 
@@ -271,7 +363,40 @@ func (a *author) run(writing, ctx context.Context) {
 		default:
 			a.fault = a.post(ctx, channel)
 		}
+		if a.fault == nil && a.random.IntN(8) == 0 {
+			a.fault = a.look(writing, channel)
+		}
 	}
+}
+
+// look loads a page of the channel in which the author has just posted or
+// deleted: it shows that, whichever node it comes from.
+func (a *author) look(ctx context.Context, channel string) error {
+	path := pathOf(channel)
+	status, html, err := a.try(ctx, http.MethodGet, path, nil)
+	if err != nil || status != http.StatusOK {
+		return nil //nolint:nilerr // another time
+	}
+	rows, after, err := readPage(path, html)
+	if err != nil {
+		return err
+	}
+	shown := map[int64]bool{}
+	for _, row := range rows {
+		shown[row.id] = true
+	}
+	for _, own := range a.posted[channel] {
+		if own.id > after || !shown[own.id] && (len(rows) == 0 || own.id > rows[0].id) {
+			return fmt.Errorf("%s at revision %d does not show the author's own row %d", path, after, own.id)
+		}
+	}
+	for _, id := range a.deleted[channel] {
+		if shown[id] {
+			return fmt.Errorf("%s at revision %d still shows row %d to the author who has deleted it", path, after, id)
+		}
+	}
+	a.looks++
+	return nil
 }
 
 // post posts a message, as often as it takes, under one key.
@@ -307,7 +432,7 @@ func (a *author) delete(ctx context.Context, channel string, n int) error {
 func (a *author) form(ctx context.Context, want int, path string, form url.Values) (string, error) {
 	for {
 		a.tries++
-		status, html, err := a.try(ctx, path, form)
+		status, html, err := a.try(ctx, http.MethodPost, path, form)
 		switch {
 		case err == nil && status == want:
 			a.m.answered.Add(1)
@@ -321,13 +446,15 @@ func (a *author) form(ctx context.Context, want int, path string, form url.Value
 	}
 }
 
-func (a *author) try(ctx context.Context, path string, form url.Values) (status int, html string, err error) {
-	request, err := http.NewRequestWithContext(ctx, http.MethodPost, a.url+path, strings.NewReader(form.Encode()))
+func (a *author) try(ctx context.Context, method, path string, form url.Values) (status int, html string, err error) {
+	request, err := http.NewRequestWithContext(ctx, method, a.url+path, strings.NewReader(form.Encode()))
 	if err != nil {
 		return 0, "", err
 	}
-	request.Header.Set("Content-Type", "application/x-www-form-urlencoded")
-	request.Header.Set("HX-Request", "true")
+	if method == http.MethodPost {
+		request.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+		request.Header.Set("HX-Request", "true")
+	}
 	answer, err := a.http.Do(request)
 	if err != nil {
 		return 0, "", err
@@ -337,10 +464,10 @@ func (a *author) try(ctx context.Context, path string, form url.Values) (status 
 	return answer.StatusCode, string(body), err
 }
 
-// read returns a page as someone gets it who comes anew.
-func (m *model) read(t *testing.T, address string) string {
+// read returns a node's page as someone gets it who comes anew.
+func (m *model) read(t *testing.T, s *server, address string) string {
 	t.Helper()
-	response, err := m.clients[0].http.Get(m.s.URL + address)
+	response, err := m.clients[0].http.Get(s.URL + address)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -352,15 +479,21 @@ func (m *model) read(t *testing.T, address string) string {
 	return string(html)
 }
 
-// compareClients waits until every client holds what a fresh page holds.
+// compareClients waits until every client holds what a fresh page holds, of
+// which those of all nodes are the same.
 func (m *model) compareClients(t *testing.T) {
 	t.Helper()
 	limit := time.Now().Add(settleLimit)
 	for _, channel := range m.channels {
 		path := pathOf(channel)
-		rows, after, err := readPage(path, m.read(t, path))
-		if err != nil {
-			t.Fatal(err)
+		rows, after, err := readPage(path, m.read(t, m.node(0), path))
+		noError(t, err)
+		for i := range m.nodes.all {
+			others, at, err := readPage(path, m.read(t, m.node(i), path))
+			noError(t, err)
+			if at != after || !slices.Equal(others, rows) {
+				t.Errorf("seed %d: %s is at revision %d on one node and at %d on another", m.seed, path, after, at)
+			}
 		}
 		for _, c := range m.clients {
 			if c.path != path {
@@ -370,7 +503,7 @@ func (m *model) compareClients(t *testing.T) {
 				lasts(t.Context(), 10*time.Millisecond)
 			}
 			if difference := c.differs(rows, after); difference != "" {
-				t.Errorf("seed %d, %s of %s, obstacle %d: %s\n%s", *seed, c.name, path, c.line.own, difference, c.past())
+				t.Errorf("seed %d, %s of %s, obstacle %d: %s\n%s", m.seed, c.name, path, c.line.own, difference, c.past())
 			}
 		}
 	}
@@ -389,7 +522,7 @@ func (m *model) compareAuthors(t *testing.T) {
 	t.Helper()
 	for _, a := range m.authors {
 		if a.fault != nil {
-			t.Errorf("seed %d, %s: %v", *seed, a.name, a.fault)
+			t.Errorf("seed %d, %s: %v", m.seed, a.name, a.fault)
 		}
 	}
 	for _, channel := range m.channels {
@@ -400,24 +533,23 @@ func (m *model) compareAuthors(t *testing.T) {
 				want[row.id] = row
 			}
 		}
-		for address := path; ; {
-			rows, err := rowsOf(path, m.read(t, address))
-			if err != nil {
-				t.Fatal(err)
-			}
+		address := path
+		for page := 0; ; page++ {
+			rows, err := rowsOf(path, m.read(t, m.node(page), address))
+			noError(t, err)
 			if len(rows) == 0 {
 				break
 			}
 			for _, row := range rows {
 				if want[row.id] != row {
-					t.Errorf("seed %d: %s has a row that was not posted, or is deleted, or is there twice: %s", *seed, path, row.html)
+					t.Errorf("seed %d: %s has a row that was not posted, or is deleted, or is there twice: %s", m.seed, path, row.html)
 				}
 				delete(want, row.id)
 			}
 			address = fmt.Sprint(path, "?before=", rows[0].id)
 		}
 		for _, row := range want {
-			t.Errorf("seed %d: %s lacks a row that was acknowledged: %s", *seed, path, row.html)
+			t.Errorf("seed %d: %s lacks a row that was acknowledged: %s", m.seed, path, row.html)
 		}
 	}
 }
@@ -427,11 +559,7 @@ func (m *model) compareAuthors(t *testing.T) {
 // posted by then and not deleted.
 func (m *model) compareMoments(t *testing.T) {
 	t.Helper()
-	db, err := sql.Open("sqlite", filepath.Join(m.s.Data, "hubbub.db"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer db.Close()
+	db := m.nodes.open(t)
 	for _, channel := range m.channels {
 		truth := m.truth(t, db, channel)
 		for _, c := range m.clients {
@@ -441,7 +569,7 @@ func (m *model) compareMoments(t *testing.T) {
 			for i, got := range c.moments {
 				if want := truth[got.revision]; got != want {
 					t.Errorf("seed %d, %s of %s, obstacle %d, after %d frames: it showed %d rows at revision %d, not the %d that there were\n%s",
-						*seed, c.name, c.path, c.line.own, i, got.count, got.revision, want.count, c.past())
+						m.seed, c.name, c.path, c.line.own, i, got.count, got.revision, want.count, c.past())
 					break
 				}
 			}
@@ -480,7 +608,7 @@ func (m *model) truth(t *testing.T, db *sql.DB, channel string) map[int64]moment
 		revision++
 		switch id := changes[revision]; {
 		case id == 0:
-			t.Fatalf("seed %d: nothing has revision %d of %s", *seed, revision, channel)
+			t.Fatalf("seed %d: nothing has revision %d of %s", m.seed, revision, channel)
 		case id == revision:
 			ids = append(ids, id)
 		default:
@@ -508,28 +636,29 @@ func (m *model) told() (frames map[string]int, windows int) {
 	return frames, windows
 }
 
-// enough says that the server has come back often enough and that every
-// transport was of use.
+// enough says that there was trouble of all kinds and that every transport was
+// of use.
 func (m *model) enough() bool {
 	frames, _ := m.told()
-	return m.restarts > 2 && frames["websocket"] > 0 && frames["events"] > 0 && frames["held"] > 0
+	return m.troubled >= min(enoughTroubles, len(m.troubles())-1) && frames["websocket"] > 0 && frames["events"] > 0 && frames["held"] > 0
 }
 
 // report tells what took place, and fails the test if that proves nothing.
 func (m *model) report(t *testing.T) {
 	t.Helper()
-	posts, deletes, tries := 0, 0, 0
+	posts, deletes, tries, looks := 0, 0, 0, 0
 	for _, a := range m.authors {
 		tries += a.tries
+		looks += a.looks
 		for _, channel := range m.channels {
 			posts += len(a.posted[channel]) + len(a.deleted[channel])
 			deletes += len(a.deleted[channel])
 		}
 	}
 	frames, windows := m.told()
-	t.Logf("%d posts and %d deletes in %d tries, %d restarts (stops took up to %v), frames %v, %d of them whole windows",
-		posts, deletes, tries, m.restarts, m.stopping.Round(time.Millisecond), frames, windows)
-	if deletes == 0 || !m.enough() {
+	t.Logf("%d posts and %d deletes in %d tries, seen by their authors on %d pages, trouble %d times (stops took up to %v, healing up to %v), frames %v, %d of them whole windows",
+		posts, deletes, tries, looks, m.troubled, m.stopping.Round(time.Millisecond), m.healing.Round(time.Millisecond), frames, windows)
+	if deletes == 0 || looks == 0 || !m.enough() {
 		t.Error("too little took place to prove anything")
 	}
 }

@@ -415,19 +415,23 @@ type visitor struct {
 	client http.Client
 }
 
-// newVisitor signs in under a new name. It returns nil if the name is refused.
-func newVisitor(t *testing.T, s *server, name string) *visitor {
+// newVisitor signs in under a name that is new, or has that password. It returns
+// nil if the name is refused.
+func newVisitor(t *testing.T, s *server, name string, password ...string) *visitor {
 	t.Helper()
 	jar, err := cookiejar.New(nil)
 	if err != nil {
 		t.Fatal(err)
 	}
 	v := &visitor{s: s, client: http.Client{Jar: jar, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}}
-	if v.send(t, "/login", url.Values{"name": {name}}) != http.StatusSeeOther {
+	if v.send(t, "/login", url.Values{"name": {name}, "password": password}) != http.StatusSeeOther {
 		return nil
 	}
 	return v
 }
+
+// at is the visitor at another node, with the same session.
+func (v *visitor) at(s *server) *visitor { return &visitor{s, v.client} }
 
 // send posts a form and returns the status of the answer.
 func (v *visitor) send(t *testing.T, path string, form url.Values) int {

@@ -80,7 +80,7 @@ func (h *Handlers) Routes() http.Handler {
 
 	// Pages are compressed and carry a session. What is below is neither.
 	root := http.NewServeMux()
-	root.Handle("/", gzhttp.GzipHandler(h.sessions.LoadAndSave(bounded(pages))))
+	root.Handle("/", gzhttp.GzipHandler(bounded(h.sessions.LoadAndSave(pages))))
 	root.Handle("GET /live", h.sessions.LoadAndSave(h.serve(h.live)))
 	root.Handle("GET /channels/{channel}/live", h.sessions.LoadAndSave(h.serve(h.live)))
 	root.Handle("GET /static/", h.Assets)

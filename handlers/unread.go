@@ -28,6 +28,10 @@ const (
 
 	// newsRest is the least pause after news have been told.
 	newsRest = 800 * time.Millisecond
+
+	// newsTimeout is how long the store may take to say what they are. A
+	// database may hang, and another may take its place.
+	newsTimeout = 10 * time.Second
 )
 
 // read takes note of how far the viewer has read a channel, and whether they
@@ -165,17 +169,21 @@ func (n *news) run(ctx context.Context) {
 			return
 		}
 		began := time.Now()
-		err := n.tell(ctx)
+		limited, cancel := context.WithTimeout(ctx, newsTimeout)
+		err := n.tell(limited)
+		cancel()
 		if ctx.Err() != nil {
 			return
 		}
 		if err != nil && !failing {
 			n.h.Log.Error("unread messages could not be counted, which is tried again", "error", err)
 		}
+		rest := max(newsRest, 9*time.Since(began))
 		if failing = err != nil; failing {
 			n.note(func() {})
+			rest = newsRest // it waited, and has not worked
 		}
-		if !pause(ctx, max(newsRest, 9*time.Since(began))) {
+		if !pause(ctx, rest) {
 			return
 		}
 	}

@@ -272,6 +272,11 @@ func TestPostgresAway(t *testing.T) {
 	anna, c := newUser(t, s, "Anna"), newChannel(t, s, "general")
 	post(t, s, c, anna, "before")
 
+	// Whoever was idle while it started anew need not know.
+	check(t, away.Stop())
+	check(t, away.Start(t.Context()))
+	post(t, s, c, anna, "after a restart")
+
 	for _, fault := range []struct {
 		name       string
 		begin, end func() error
@@ -295,7 +300,7 @@ func TestPostgresAway(t *testing.T) {
 			return err == nil
 		})
 	}
-	if messages, _, err := s.Newest(t.Context(), c.ID, 9); err != nil || len(messages) != 3 {
+	if messages, _, err := s.Newest(t.Context(), c.ID, 9); err != nil || len(messages) != 4 {
 		t.Errorf("there are %+v, %v", messages, err)
 	}
 }

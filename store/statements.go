@@ -60,23 +60,34 @@ func (p *pool) QueryRowContext(ctx context.Context, text string, args ...any) *s
 	return stmt.QueryRowContext(ctx, args...)
 }
 
-// begin begins a transaction. What the last ones could not prepare, for they
-// held a connection, is prepared first.
+// begin begins a transaction.
 func (p *pool) begin(ctx context.Context, options *sql.TxOptions) (*transaction, error) {
+	t, err := p.tryBegin(ctx, options)
+	if Unavailable(err) {
+		// The connection may have ended while it was idle, with the server that
+		// it led to. Nothing is begun yet, so another can be had.
+		t, err = p.tryBegin(ctx, options)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return &transaction{t, p}, nil
+}
+
+// tryBegin begins a transaction. What the last ones could not prepare, for they
+// held a connection, is prepared first.
+func (p *pool) tryBegin(ctx context.Context, options *sql.TxOptions) (*sql.Tx, error) {
 	var err error
 	p.wanted.Range(func(text, _ any) bool {
-		p.wanted.Delete(text)
-		_, err = p.statement(ctx, text.(string))
+		if _, err = p.statement(ctx, text.(string)); err == nil {
+			p.wanted.Delete(text)
+		}
 		return err == nil
 	})
 	if err != nil {
 		return nil, err
 	}
-	t, err := p.BeginTx(ctx, options)
-	if err != nil {
-		return nil, err
-	}
-	return &transaction{t, p}, nil
+	return p.BeginTx(ctx, options)
 }
 
 // transaction is one that runs the prepared statements of its pool.
