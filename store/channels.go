@@ -1,6 +1,7 @@
 package store
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
 	"errors"
@@ -29,80 +30,124 @@ type directory struct {
 	byID   map[int64]*listed
 	byKey  map[string]*listed
 	byName []*listed // in the order of their keys
-	latest int64     // the highest id
+	byAge  []*listed // in the order of their ids
 }
 
 type listed struct {
 	Channel
-	key string
+	key  string
+	told int64 // the revision that whoever calls Refresh knows of
 }
 
 const selectChannels = `SELECT id, name, name_key, revision, created_at FROM channels `
 
 func scanChannel(row interface{ Scan(...any) error }) (listed, error) {
-	var c listed
+	c := listed{told: -1}
 	var created int64
 	err := row.Scan(&c.ID, &c.Name, &c.key, &c.Revision, &created)
 	c.CreatedAt = time.UnixMicro(created).UTC()
 	return c, notFound(err)
 }
 
-// take adds a channel, or notes the revision that it has come to, and reports
-// whether that is new.
-func (d *directory) take(c listed) (changed bool) {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	if known := d.byID[c.ID]; known != nil {
-		changed = c.Revision > known.Revision
-		known.Revision = max(known.Revision, c.Revision)
-		return changed
-	}
-	if d.byID == nil {
-		d.byID, d.byKey = map[int64]*listed{}, map[string]*listed{}
-	}
-	added := &c
-	d.byID[c.ID], d.byKey[c.key] = added, added
-	d.latest = max(d.latest, c.ID)
-	at, _ := slices.BinarySearchFunc(d.byName, c.key, func(c *listed, key string) int { return strings.Compare(c.key, key) })
-	d.byName = slices.Insert(d.byName, at, added)
-	return true
-}
-
-// reachAll notes the revisions that channels have come to.
-func (d *directory) reachAll(changes []Message) {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	for _, m := range changes {
-		if c := d.byID[m.ChannelID]; c != nil {
-			c.Revision = max(c.Revision, m.Revision)
-		}
-	}
-}
-
-// Refresh reads which channels there are and how far they have come, and
-// returns those of which that is new: other nodes have made or changed them.
-func (s *Store) Refresh(ctx context.Context) ([]Channel, error) {
-	rows, err := s.readers.QueryContext(ctx, selectChannels+`ORDER BY name_key`)
+// queryChannels returns channels in the order of their ids.
+func queryChannels(ctx context.Context, from querier, condition string, args ...any) ([]listed, error) {
+	rows, err := from.QueryContext(ctx, selectChannels+condition+` ORDER BY id`, args...)
 	if err != nil {
 		return nil, fmt.Errorf("reading the channels: %w", err)
 	}
 	defer rows.Close()
-	var changed []Channel
+	var channels []listed
 	for rows.Next() {
 		c, err := scanChannel(rows)
 		if err != nil {
 			return nil, fmt.Errorf("reading the channels: %w", err)
 		}
-		if s.directory.take(c) {
+		channels = append(channels, c)
+	}
+	return channels, rows.Err()
+}
+
+// take adds channels that were read, all at once: who knows of one knows of
+// those with lower ids.
+func (d *directory) take(channels ...listed) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.byID == nil {
+		d.byID, d.byKey = map[int64]*listed{}, map[string]*listed{}
+	}
+	added := false
+	for _, c := range channels {
+		if known := d.byID[c.ID]; known != nil {
+			known.Revision = max(known.Revision, c.Revision)
+			continue
+		}
+		d.byID[c.ID], d.byKey[c.key] = &c, &c
+		d.byName, d.byAge, added = append(d.byName, &c), append(d.byAge, &c), true
+	}
+	if added {
+		slices.SortFunc(d.byName, func(a, b *listed) int { return strings.Compare(a.key, b.key) })
+		slices.SortFunc(d.byAge, func(a, b *listed) int { return cmp.Compare(a.ID, b.ID) })
+	}
+}
+
+// reachAll notes the revisions that channels have come to, of which all are
+// told.
+func (d *directory) reachAll(changes []Message) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	for _, m := range changes {
+		if c := d.byID[m.ChannelID]; c != nil {
+			c.Revision, c.told = max(c.Revision, m.Revision), max(c.told, m.Revision)
+		}
+	}
+}
+
+// knows says whether a channel is known.
+func (d *directory) knows(id int64) bool {
+	d.mu.RLock()
+	defer d.mu.RUnlock()
+	return d.byID[id] != nil
+}
+
+// revisions returns how far the channels have come.
+func (d *directory) revisions() map[int64]int64 {
+	d.mu.RLock()
+	defer d.mu.RUnlock()
+	all := make(map[int64]int64, len(d.byID))
+	for id, c := range d.byID {
+		all[id] = c.Revision
+	}
+	return all
+}
+
+// Refresh reads which channels there are and how far they have come. It returns
+// those of which it has not returned that before: other nodes have made or
+// changed them. Where a channel has receded, the database has lost commits.
+func (s *Store) Refresh(ctx context.Context) (changed, receded []Channel, err error) {
+	before := s.directory.revisions()
+	channels, err := queryChannels(ctx, s.readers, "")
+	if err != nil {
+		return nil, nil, err
+	}
+	s.directory.take(channels...)
+	s.directory.mu.Lock()
+	defer s.directory.mu.Unlock()
+	for _, c := range channels {
+		known := s.directory.byID[c.ID]
+		switch {
+		case c.Revision < before[c.ID]:
+			known.Revision, known.told = c.Revision, c.Revision
+			receded = append(receded, c.Channel)
+		case c.Revision > known.told:
+			known.told = c.Revision
 			changed = append(changed, c.Channel)
 		}
 	}
-	return changed, rows.Err()
+	return changed, receded, nil
 }
 
 // Hear notes that another node has made a channel, or changed it up to a
-// revision, and reports whether the channel is a new one. It fails with
-// ErrNotFound where there is none.
+// revision, and reports whether there are new channels.
 func (s *Store) Hear(ctx context.Context, id, revision int64) (isNew bool, err error) {
 	s.directory.mu.Lock()
 	known := s.directory.byID[id]
@@ -113,11 +158,15 @@ func (s *Store) Hear(ctx context.Context, id, revision int64) (isNew bool, err e
 	if known != nil {
 		return false, nil
 	}
-	c, err := scanChannel(s.readers.QueryRowContext(ctx, selectChannels+`WHERE id = $1`, id))
-	if err != nil {
-		return false, err
-	}
-	return s.directory.take(c), nil
+	return s.learn(ctx, s.readers)
+}
+
+// learn reads the channels that are newer than those that are known, and
+// reports whether there are any.
+func (s *Store) learn(ctx context.Context, from querier) (any bool, err error) {
+	channels, err := queryChannels(ctx, from, `WHERE id > $1`, s.latest())
+	s.directory.take(channels...)
+	return len(channels) > 0, err
 }
 
 // changed says whether any channel is beyond a position, and returns the sum of
@@ -181,7 +230,7 @@ func (s *Store) insertChannel(ctx context.Context, t *tx, statement string, name
 			return Channel{}, err
 		}
 	}
-	c := listed{Channel{Name: name.Text, CreatedAt: now.UTC().Truncate(time.Microsecond)}, name.Key}
+	c := listed{Channel: Channel{Name: name.Text, CreatedAt: now.UTC().Truncate(time.Microsecond)}, key: name.Key}
 	err := t.QueryRowContext(ctx, statement, c.Name, c.key, c.CreatedAt.UnixMicro()).Scan(&c.ID)
 	if s.engine.isTaken(err) {
 		return Channel{}, ErrChannelExists
@@ -189,8 +238,10 @@ func (s *Store) insertChannel(ctx context.Context, t *tx, statement string, name
 	if err != nil {
 		return Channel{}, err
 	}
-	t.after(func() { s.directory.take(c) })
-	return c.Channel, nil
+	// With those that other nodes have made before.
+	made, err := queryChannels(ctx, t, `WHERE id > $1`, s.latest())
+	t.after(func() { s.directory.take(made...) })
+	return c.Channel, err
 }
 
 // Channel returns the channel with an id. It fails with ErrNotFound.
@@ -212,8 +263,8 @@ func (s *Store) ChannelByName(ctx context.Context, name Name) (Channel, error) {
 		// Another node may have made or changed it a moment ago, for the very
 		// person who asks.
 		c, err := scanChannel(s.readers.QueryRowContext(ctx, selectChannels+`WHERE name_key = $1`, name.Key))
-		if err == nil {
-			s.directory.take(c)
+		if err == nil && !s.directory.knows(c.ID) {
+			_, err = s.learn(ctx, s.readers)
 		}
 		return c.Channel, err
 	}
@@ -252,17 +303,17 @@ func (d *directory) near(ids []int64, n int) []Channel {
 	defer d.mu.RUnlock()
 	taken := make(map[int64]bool, n)
 	near := make([]*listed, 0, n)
-	take := func(id int64) {
-		if c := d.byID[id]; c != nil && len(near) < n && !taken[id] {
-			taken[id] = true
+	take := func(c *listed) {
+		if c != nil && len(near) < n && !taken[c.ID] {
+			taken[c.ID] = true
 			near = append(near, c)
 		}
 	}
 	for _, id := range ids {
-		take(id)
+		take(d.byID[id])
 	}
-	for id := d.latest; id > 0 && len(near) < n; id-- {
-		take(id)
+	for i := len(d.byAge) - 1; i >= 0 && len(near) < n; i-- {
+		take(d.byAge[i])
 	}
 	slices.SortFunc(near, func(a, b *listed) int { return strings.Compare(a.key, b.key) })
 	channels := make([]Channel, len(near))
@@ -275,8 +326,15 @@ func (d *directory) near(ids []int64, n int) []Channel {
 // ChannelsAfter returns the channels that were made after the one with an id,
 // the newest n at most, in the order of their names.
 func (s *Store) ChannelsAfter(_ context.Context, id int64, n int) ([]Channel, error) {
-	id = max(id, s.latest()-int64(n))
-	return s.directory.pick(func(other int64) bool { return other > id }), nil
+	return s.directory.near(nil, s.directory.after(id, n)), nil
+}
+
+// after returns how many channels are newer than one with an id, n at most.
+func (d *directory) after(id int64, n int) int {
+	d.mu.RLock()
+	defer d.mu.RUnlock()
+	at, _ := slices.BinarySearchFunc(d.byAge, id+1, func(c *listed, id int64) int { return cmp.Compare(c.ID, id) })
+	return min(n, len(d.byAge)-at)
 }
 
 // LatestChannel returns the id of the channel made last, 0 where there is none.
@@ -285,5 +343,8 @@ func (s *Store) LatestChannel(context.Context) (int64, error) { return s.latest(
 func (s *Store) latest() int64 {
 	s.directory.mu.RLock()
 	defer s.directory.mu.RUnlock()
-	return s.directory.latest
+	if len(s.directory.byAge) == 0 {
+		return 0
+	}
+	return s.directory.byAge[len(s.directory.byAge)-1].ID
 }

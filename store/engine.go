@@ -37,6 +37,10 @@ type engine interface {
 	// isTaken says whether a write failed because a unique value exists already.
 	isTaken(err error) bool
 
+	// blocked says whether a write failed because others have locked for too long
+	// what it needs.
+	blocked(err error) bool
+
 	// collided says whether a transaction failed, and was undone, only because
 	// of another that ran at the same time.
 	collided(err error) bool

@@ -129,35 +129,72 @@ func TestNodesSeeEachOther(t *testing.T) {
 // TestNodesHear has a node learn of channels that another makes and changes.
 func TestNodesHear(t *testing.T) {
 	t.Parallel()
-	a, b := newNodes(t)
+	database := newPostgres(t)
+	a, b, c := openStore(t, database), openStore(t, database), openStore(t, database)
 	anna := newUser(t, a, "Anna")
+	refresh := func(about string, changed, receded []int64) {
+		t.Helper()
+		changedNow, recededNow, err := b.Refresh(t.Context())
+		check(t, err)
+		equal(t, about+", changed", channelIDs(changedNow), changed)
+		equal(t, about+", receded", channelIDs(recededNow), receded)
+	}
 	first := newChannel(t, a, "first")
 	if isNew, err := b.Hear(t.Context(), first.ID, 0); !isNew || err != nil {
 		t.Errorf("a new channel: %v, %v", isNew, err)
 	}
-	if isNew, err := b.Hear(t.Context(), first.ID, 7); isNew || err != nil {
-		t.Errorf("the same again: %v, %v", isNew, err)
+	refresh("one that was heard of", []int64{first.ID}, nil)
+	refresh("again", nil, nil)
+	if isNew, err := b.Hear(t.Context(), 99, 1); isNew || err != nil {
+		t.Errorf("no channel: %v, %v", isNew, err)
 	}
-	if _, err := b.Hear(t.Context(), 99, 1); !errors.Is(err, ErrNotFound) {
-		t.Errorf("no channel: %v", err)
+
+	// Whatever a request or a notice says, it is looked at.
+	post(t, a, first, anna, "hello")
+	must[Channel](t)(b.ChannelByName(t.Context(), channelName(t, "first")))
+	if isNew, err := b.Hear(t.Context(), first.ID, 1); isNew || err != nil {
+		t.Errorf("a known channel: %v, %v", isNew, err)
 	}
-	second := newChannel(t, a, "second")
-	post(t, a, second, anna, "hello")
-	changed := must[[]Channel](t)(b.Refresh(t.Context()))
-	if len(changed) != 1 || changed[0].ID != second.ID || changed[0].Revision != 1 {
-		t.Errorf("refreshed: %+v", changed)
+	refresh("a change that was heard of", []int64{first.ID}, nil)
+	post(t, b, first, anna, "of this node")
+	refresh("a change of its own", nil, nil)
+	if _, err := b.Hear(t.Context(), first.ID, 1<<40); err != nil {
+		t.Error(err)
 	}
-	post(t, a, second, anna, "hello")
-	changed = must[[]Channel](t)(b.Refresh(t.Context()))
-	if len(changed) != 1 || changed[0].Revision != 2 {
-		t.Errorf("refreshed: %+v", changed)
+	refresh("a lie", nil, []int64{first.ID})
+	post(t, a, first, anna, "hello")
+	refresh("a change after it", []int64{first.ID}, nil)
+
+	// Names that were refused leave gaps between the ids.
+	for range 5 {
+		if _, err := a.CreateChannel(t.Context(), channelName(t, "first"), noon); !errors.Is(err, ErrChannelExists) {
+			t.Errorf("the same name: %v", err)
+		}
 	}
-	if changed = must[[]Channel](t)(b.Refresh(t.Context())); len(changed) != 0 {
-		t.Errorf("refreshed for nothing: %+v", changed)
+	second, third := newChannel(t, a, "second"), newChannel(t, a, "third")
+	if third.ID < first.ID+7 {
+		t.Fatalf("the ids are %d and %d", first.ID, third.ID)
 	}
-	if latest := must[int64](t)(b.LatestChannel(t.Context())); latest != second.ID {
-		t.Errorf("the latest is %d, want %d", latest, second.ID)
+	// Who comes to know the third knows the second, by whatever way.
+	for about, know := range map[string]func(*Store) error{
+		"a notice":  func(s *Store) error { _, err := s.Hear(t.Context(), third.ID, 0); return err },
+		"a request": func(s *Store) error { _, err := s.ChannelByName(t.Context(), channelName(t, "third")); return err },
+	} {
+		s := map[string]*Store{"a notice": b, "a request": c}[about]
+		check(t, know(s))
+		equal(t, "after "+about, channelIDs(must[[]Channel](t)(s.ChannelsAfter(t.Context(), first.ID, 2))), []int64{second.ID, third.ID})
 	}
+	fourth := newChannel(t, a, "fourth")
+	fifth := newChannel(t, b, "fifth")
+	equal(t, "after one of its own", channelIDs(must[[]Channel](t)(b.ChannelsAfter(t.Context(), third.ID, 9))), []int64{fifth.ID, fourth.ID})
+}
+
+func channelIDs(channels []Channel) []int64 {
+	var ids []int64
+	for _, c := range channels {
+		ids = append(ids, c.ID)
+	}
+	return ids
 }
 
 // TestNodesStartAtOnce opens an empty database on several nodes.
@@ -207,7 +244,9 @@ func TestNodesMakeChannels(t *testing.T) {
 	seen := map[int64]bool{}
 	highest := int64(0)
 	for len(seen) < 100 {
-		for _, c := range must[[]Channel](t)(third.Refresh(t.Context())) {
+		changed, _, err := third.Refresh(t.Context())
+		check(t, err)
+		for _, c := range changed {
 			seen[c.ID] = true
 		}
 		for id := range seen {
@@ -243,6 +282,61 @@ func TestFirstHostAway(t *testing.T) {
 		closeStore(t, s)
 		t.Error("the first that answers was taken, whatever it is")
 	}
+}
+
+// TestNodeGoneInTransaction has a node disappear in the midst of a transaction:
+// the others go on, but for what it has locked, till the server takes that back.
+func TestNodeGoneInTransaction(t *testing.T) {
+	t.Parallel()
+	a, b := newNodes(t)
+	anna := newUser(t, a, "Anna")
+	locked, free := newChannel(t, a, "locked"), newChannel(t, a, "free")
+	must[Channel](t)(b.ChannelByName(t.Context(), channelName(t, "free")))
+	gone, err := a.writer.db.BeginTx(t.Context(), nil)
+	check(t, err)
+	defer gone.Rollback() //nolint:errcheck // its connection is ended
+	_, err = gone.Exec(`UPDATE channels SET revision = revision WHERE id = $1`, locked.ID)
+	check(t, err)
+
+	release := hold(t, b)
+	var group sync.WaitGroup
+	for range 5 {
+		group.Go(func() {
+			if _, err := b.Post(t.Context(), locked, anna, "blocked", "", noon); !Unavailable(err) {
+				t.Errorf("what is locked: %v", err)
+			}
+		})
+		group.Go(func() {
+			if _, err := b.Post(t.Context(), free, anna, "hello", "", noon); err != nil {
+				t.Errorf("what is not: %v", err)
+			}
+		})
+	}
+	waitFor(t, func() bool { return len(b.writer.queue) == 10 })
+	release()
+	group.Wait()
+	waitFor(t, func() bool {
+		_, err := b.Post(t.Context(), locked, anna, "at last", "", noon)
+		return err == nil
+	})
+}
+
+// TestVisitsInOrder has the clock of one node go behind another's: the visit
+// that came last counts.
+func TestVisitsInOrder(t *testing.T) {
+	onBoth(t, func(t *testing.T, database string) {
+		s := openStore(t, database)
+		anna, first, second := newUser(t, s, "Anna"), newChannel(t, s, "first"), newChannel(t, s, "second")
+		check(t, s.Visit(t.Context(), anna.ID, first.ID, 0, noon.Add(time.Minute)))
+		check(t, s.Visit(t.Context(), anna.ID, second.ID, 0, noon))
+		if last := must[User](t)(s.User(t.Context(), anna.ID)).LastChannel; last != second.ID {
+			t.Errorf("the last is %d, want %d", last, second.ID)
+		}
+		check(t, s.Visit(t.Context(), anna.ID, first.ID, 0, noon))
+		if last := must[User](t)(s.User(t.Context(), anna.ID)).LastChannel; last != first.ID {
+			t.Errorf("the last is %d, want %d", last, first.ID)
+		}
+	})
 }
 
 // TestCommitsWait holds commits to wait for the disk, whatever the database's

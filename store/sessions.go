@@ -83,10 +83,26 @@ func (s Sessions) Delete(token string) error {
 	return s.DeleteCtx(context.Background(), token)
 }
 
+// expiredAtOnce is how many sessions one write forgets: others wait for it.
+const expiredAtOnce = 1000
+
 // DeleteExpired forgets the sessions that expired before now.
 func (s Sessions) DeleteExpired(ctx context.Context, now time.Time) error {
-	return s.store.write(ctx, func(ctx context.Context, t *tx) error {
-		_, err := t.ExecContext(ctx, `DELETE FROM sessions WHERE expires_at <= $1`, now.UnixMicro())
-		return err
-	})
+	for more := true; more; {
+		err := s.store.write(ctx, func(ctx context.Context, t *tx) error {
+			deleted, err := t.ExecContext(ctx, `
+				DELETE FROM sessions WHERE token IN (SELECT token FROM sessions WHERE expires_at <= $1 LIMIT $2)`,
+				now.UnixMicro(), expiredAtOnce)
+			if err != nil {
+				return err
+			}
+			n, err := deleted.RowsAffected()
+			more = n == expiredAtOnce
+			return err
+		})
+		if err != nil {
+			return err
+		}
+	}
+	return nil
 }

@@ -113,6 +113,8 @@ func (sqliteIn) isTaken(err error) bool {
 
 func (sqliteIn) collided(error) bool { return false }
 
+func (sqliteIn) blocked(error) bool { return false }
+
 // sqliteAway says whether an error of SQLite is the machine's.
 func sqliteAway(err error) bool {
 	switch sqliteCode(err) & 0xff {

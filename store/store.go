@@ -44,13 +44,13 @@ func Open(ctx context.Context, database string) (*Store, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := migrate(ctx, engine, writing.DB); err != nil {
+	if err := migrate(ctx, engine, readers.DB); err != nil { // whose waiting has no limit
 		return nil, errors.Join(err, writing.Close(), readers.Close())
 	}
 	s := &Store{engine: engine, readers: readers, writer: startWriter(engine, writing)}
 	s.Listen(func([]Message) {})
 	s.sessions.off, s.users.off, s.positions.off = engine.shared(), engine.shared(), engine.shared()
-	if _, err := s.Refresh(ctx); err != nil {
+	if _, _, err := s.Refresh(ctx); err != nil {
 		return nil, errors.Join(err, s.Close())
 	}
 	return s, nil
@@ -78,7 +78,7 @@ func (s *Store) Cluster(ctx context.Context) (name string, shared bool, err erro
 	}
 	// Copies of a database, as for a rehearsal, should have another name.
 	err = s.readers.QueryRowContext(ctx, `
-		SELECT concat(current_database(), ' ', (SELECT min(created_at) FROM channels))`).Scan(&name)
+		SELECT concat(current_database(), ' ', (SELECT created_at FROM channels ORDER BY id LIMIT 1))`).Scan(&name)
 	return name, true, err
 }
 

@@ -51,6 +51,12 @@ func (s *Store) positionsOf(ctx context.Context, userID int64) (*positions, erro
 // Position returns the revision up to which a user has read a channel. It
 // fails with ErrNotFound where the user has never been in it.
 func (s *Store) Position(ctx context.Context, userID, channelID int64) (int64, error) {
+	if s.engine.shared() {
+		var revision int64
+		err := s.readers.QueryRowContext(ctx, `
+			SELECT revision FROM positions WHERE user_id = $1 AND channel_id = $2`, userID, channelID).Scan(&revision)
+		return revision, notFound(err)
+	}
 	p, err := s.positionsOf(ctx, userID)
 	if err != nil {
 		return 0, err
@@ -73,11 +79,14 @@ func (s *Store) Positions(ctx context.Context, userID int64) (map[int64]int64, e
 }
 
 // Visit notes that a user has gone into a channel, the last one for now, and
-// has read it up to a revision.
+// has read it up to a revision. It is the last one although another node's clock
+// may be ahead.
 func (s *Store) Visit(ctx context.Context, userID, channelID, revision int64, now time.Time) error {
 	return s.writeWith(ctx, lockPosition(userID, channelID), func(ctx context.Context, t *tx) error {
 		_, err := t.ExecContext(ctx, `
-			INSERT INTO positions (user_id, channel_id, revision, visited_at) VALUES ($1, $2, $3, $4)
+			INSERT INTO positions (user_id, channel_id, revision, visited_at)
+			SELECT $1, $2, $3, CASE WHEN max(visited_at) >= $4 THEN max(visited_at) + 1 ELSE $4 END
+			FROM positions WHERE user_id = $1
 			ON CONFLICT (user_id, channel_id) DO UPDATE SET visited_at = excluded.visited_at,
 				revision = CASE WHEN positions.revision < excluded.revision THEN excluded.revision ELSE positions.revision END`,
 			userID, channelID, revision, now.UnixMicro())
@@ -117,6 +126,9 @@ func (s *Store) MarkUnread(ctx context.Context, userID, channelID, id int64) err
 // the user has been in, in the order of their ids. They are shared: do not
 // change them.
 func (s *Store) Unread(ctx context.Context, userID int64) ([]Unread, error) {
+	if s.engine.shared() {
+		return s.countUnread(ctx, userID)
+	}
 	p, err := s.positionsOf(ctx, userID)
 	if err != nil {
 		return nil, err

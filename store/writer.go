@@ -38,6 +38,8 @@ type tx struct {
 	changes   []Message
 	numbers   map[int64]numbers // of the channels that it changes
 	committed []func()          // to be called once it is committed, in this order
+	blocked   error             // why the last write failed that others kept from what it needs, nil for none
+	kept      locks             // what it needed
 }
 
 // changed notes a change for the listener.
@@ -283,11 +285,15 @@ func (w *writer) attempt(ctx context.Context, t *tx, job *write, failure *error)
 
 // concernsAll says whether the failure of one write has ended the transaction.
 func (w *writer) concernsAll(ctx context.Context, failure error) bool {
-	return ctx.Err() != nil || w.engine.collided(failure) || Unavailable(failure)
+	return ctx.Err() != nil || w.engine.collided(failure) || Unavailable(failure) && !w.engine.blocked(failure)
 }
 
 // attemptAlone runs one write, and undoes it alone where it fails.
 func (w *writer) attemptAlone(ctx context.Context, t *tx, job *write, failure *error) error {
+	if t.blocked != nil && job.locks == t.kept {
+		*failure = t.blocked // it would wait as long again, and all others with it
+		return nil
+	}
 	if _, err := t.ExecContext(ctx, `SAVEPOINT write`); err != nil {
 		return fmt.Errorf("beginning a write: %w", err)
 	}
@@ -295,6 +301,9 @@ func (w *writer) attemptAlone(ctx context.Context, t *tx, job *write, failure *e
 	*failure = job.do(ctx, t)
 	if *failure != nil && w.concernsAll(ctx, *failure) {
 		return *failure
+	}
+	if w.engine.blocked(*failure) {
+		t.blocked, t.kept = *failure, job.locks
 	}
 	if *failure != nil {
 		t.changes, t.committed, t.numbers = t.changes[:changes], t.committed[:committed], numbers
