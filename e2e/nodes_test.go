@@ -222,7 +222,7 @@ func TestNodes(t *testing.T) {
 func neverLeft(t *testing.T, all []*pair) {
 	t.Helper()
 	for _, p := range all {
-		if !p.page.is(func() bool { return p.page.opened[p.by] == 1 && len(p.page.frames) == 1 && p.page.fault == nil }) {
+		if !p.page.is(func() bool { return p.page.opened[p.by] == 1 && len(p.page.frames) <= 1 && p.page.fault == nil }) {
 			t.Errorf("%s: connections opened %v times, %v", p.about, p.page.opened, p.page.fault)
 		}
 	}
