@@ -209,7 +209,7 @@ func (m *model) operate(t *testing.T, until time.Time, random *rand.Rand) {
 		up := 500*time.Millisecond + time.Duration(random.Int64N(int64(m.upTime())))
 		work := m.answered.Load() + 50 + random.Int64N(250)
 		left := time.Until(until)
-		if left < up && m.enough() || left < -settleLimit {
+		if left < up && m.enough() || left < -2*settleLimit {
 			lasts(t.Context(), left)
 			return
 		}
