@@ -6,6 +6,7 @@ import (
 	"errors"
 	"math/rand/v2"
 	"net/http"
+	"strings"
 	"time"
 
 	"hubbub/components"
@@ -69,7 +70,8 @@ func (h *Handlers) live(w http.ResponseWriter, r *http.Request, p *components.Pa
 	}
 
 	// Subscribed before the handshake: what is posted meanwhile waits.
-	s := &socket{news: r.URL.Query().Get("news"), tab: r.URL.Query().Get("tab")}
+	// What it keeps is copied: a part of a string holds on to all of it.
+	s := &socket{news: strings.Clone(r.URL.Query().Get("news")), tab: strings.Clone(r.URL.Query().Get("tab"))}
 	s.reading.Store(r.URL.Query().Get("reading") == "1")
 	handed := false // to what goes on when this has returned
 	defer func() {
@@ -160,7 +162,7 @@ func (h *Handlers) followed(r *http.Request, p *components.Page) (store.Channel,
 // after the view, and for a document the view as well.
 func (h *Handlers) subscribe(s *socket, r *http.Request, p *components.Page, view *components.ChannelView) error {
 	if p.Viewer != nil {
-		s.userID, s.token, s.deadline = p.Viewer.ID, h.sessions.Token(r.Context()), h.sessions.Deadline(r.Context())
+		s.userID, s.token, s.deadline = p.Viewer.ID, strings.Clone(h.sessions.Token(r.Context())), h.sessions.Deadline(r.Context())
 		if r.PathValue("channel") == "" {
 			s.subscriber = hub.NewSubscriber()
 			return nil

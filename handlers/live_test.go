@@ -362,7 +362,7 @@ func TestSlowReader(t *testing.T) {
 	page.shows(t, "the quick one", anna.page("general"))
 	s.sockets.mu.Lock()
 	defer s.sockets.mu.Unlock()
-	for socket := range s.sockets.byUser[s.user(t, "Bea").ID] {
+	for _, socket := range s.sockets.byUser[s.user(t, "Bea").ID] {
 		if frames, err := socket.subscriber.Next(t.Context()); !errors.Is(err, hub.ErrSlow) {
 			t.Errorf("the slow one is sent %d frames, %v", len(frames), err)
 		}

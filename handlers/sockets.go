@@ -2,7 +2,6 @@ package handlers
 
 import (
 	"context"
-	"maps"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -15,7 +14,7 @@ import (
 // session, and waits for them all at the end.
 type sockets struct {
 	mu     sync.Mutex
-	byUser map[int64]map[*socket]struct{}
+	byUser map[int64][]*socket
 	ending bool
 	open   sync.WaitGroup
 }
@@ -40,7 +39,7 @@ func (s *sockets) stop() {
 	defer s.mu.Unlock()
 	s.ending = true
 	for _, sockets := range s.byUser {
-		for socket := range sockets {
+		for _, socket := range sockets {
 			socket.subscriber.Close(hub.ErrRestart)
 		}
 	}
@@ -65,12 +64,9 @@ func (s *sockets) add(added *socket) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.byUser == nil {
-		s.byUser = map[int64]map[*socket]struct{}{}
+		s.byUser = map[int64][]*socket{}
 	}
-	if s.byUser[added.userID] == nil {
-		s.byUser[added.userID] = map[*socket]struct{}{}
-	}
-	s.byUser[added.userID][added] = struct{}{}
+	s.byUser[added.userID] = append(s.byUser[added.userID], added)
 	if s.ending {
 		added.subscriber.Close(hub.ErrRestart)
 	}
@@ -82,7 +78,7 @@ func (s *sockets) byReader() map[int64][]*socket {
 	defer s.mu.Unlock()
 	all := make(map[int64][]*socket, len(s.byUser))
 	for id, sockets := range s.byUser {
-		all[id] = slices.Collect(maps.Keys(sockets))
+		all[id] = slices.Clone(sockets)
 	}
 	return all
 }
@@ -131,7 +127,7 @@ func (s *sockets) tendOne(socket *socket, now time.Time) {
 func (s *sockets) setReading(userID int64, tab string, reading bool) (known bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for socket := range s.byUser[userID] {
+	for _, socket := range s.byUser[userID] {
 		if socket.tab == tab {
 			socket.reading.Store(reading)
 			known = true
@@ -144,20 +140,22 @@ func (s *sockets) setReading(userID int64, tab string, reading bool) (known bool
 func (s *sockets) leave(userID, channelID int64) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for socket := range s.byUser[userID] {
+	for _, socket := range s.byUser[userID] {
 		if socket.channelID == channelID {
 			socket.reading.Store(false)
 		}
 	}
 }
 
-func (s *sockets) remove(socket *socket) {
+func (s *sockets) remove(removed *socket) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	delete(s.byUser[socket.userID], socket)
-	if len(s.byUser[socket.userID]) == 0 {
-		delete(s.byUser, socket.userID)
+	left := slices.DeleteFunc(s.byUser[removed.userID], func(other *socket) bool { return other == removed })
+	if len(left) == 0 {
+		delete(s.byUser, removed.userID)
+		return
 	}
+	s.byUser[removed.userID] = left
 }
 
 // tokens returns the session tokens of a user's connections.
@@ -165,7 +163,7 @@ func (s *sockets) tokens(userID int64) []string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	var tokens []string
-	for socket := range s.byUser[userID] {
+	for _, socket := range s.byUser[userID] {
 		tokens = append(tokens, socket.token)
 	}
 	return tokens
@@ -175,7 +173,7 @@ func (s *sockets) tokens(userID int64) []string {
 func (s *sockets) close(userID int64, over func(token string) bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for socket := range s.byUser[userID] {
+	for _, socket := range s.byUser[userID] {
 		if over(socket.token) {
 			socket.subscriber.Close(errSessionOver)
 		}

@@ -21,8 +21,8 @@ type Attendance struct {
 // they have, they come and go once. It is to be called before anybody comes.
 //
 // The function is called by one goroutine, so that what is told is in order, and
-// for all channels at once. It must not wait for long, and not keep what it is
-// given.
+// for all channels at once. It must not wait for long. What it is given is its
+// own.
 func (r *Registry) Announce(tell func([]Attendance)) {
 	c := r.crowds
 	c.mu.Lock()

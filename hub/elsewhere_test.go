@@ -123,6 +123,26 @@ func TestElsewhereExpires(t *testing.T) {
 		ada.expect(t, "those who were told of no more", "Ada Eve", 1)
 		time.Sleep(awayTime)
 		ada.expect(t, "in the end", "Ada", 1)
+
+		for i := range 12 {
+			b.Elsewhere(fmt.Sprint(i), come(User{int64(10 + i), fmt.Sprint("Person ", i)}))
+			time.Sleep(time.Second)
+		}
+		time.Sleep(awayTime - 12*time.Second - time.Second/2)
+		for i := range 12 {
+			p := b.Registry.Presence(1, b.ada)
+			if there := len(p.Here) + p.More - 1; there != 12-i {
+				t.Errorf("before the end of number %d, %d are elsewhere, want %d", i, there, 12-i)
+			}
+			time.Sleep(time.Second)
+		}
+		b.Elsewhere("b", come(b.ada)) // who is here, so that nothing changes
+		time.Sleep(awayTime + flushTime)
+		b.crowds.mu.Lock()
+		if n := len(b.crowds.nodes); n > 0 {
+			t.Errorf("%d nodes are kept", n)
+		}
+		b.crowds.mu.Unlock()
 		ada.close()
 		time.Sleep(graceTime)
 		b.isEmpty(t)
@@ -221,15 +241,15 @@ func TestElsewhereTyping(t *testing.T) {
 		ada.expect(t, "his message is caught up with", "Ada Bob", 1)
 
 		types()
-		for range 2 * maxMissed {
+		for range maxMissed + 5 { // his last one can still be seen
 			post(b.zhang)
 		}
 		b.Hear(1, b.reached(1))
 		time.Sleep(flushTime)
 		ada.expect(t, "much by another", "Ada Bob: Bob", 0)
 		post(b.bob)
-		for range 2 * maxMissed {
-			b.delete(1, b.ids(1)[0])
+		for range maxMissed + 5 {
+			post(b.zhang)
 		}
 		b.Hear(1, b.reached(1))
 		time.Sleep(flushTime)

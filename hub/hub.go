@@ -410,7 +410,7 @@ func (h *Hub) subscribe(ctx context.Context, after int64, visitor Visitor) (*Sub
 		}
 		// Beyond what there is: a number from another life, such as a restored
 		// backup's.
-		whole := after > revision || len(changes) > maxMissed
+		whole := after > revision
 		if joined, err := h.join(s, changes, revision, whole); joined != nil || err != nil {
 			return joined, err
 		}

@@ -336,7 +336,7 @@ func TestHearForNobody(t *testing.T) {
 		r.Publish(1, []Change{source.post(1, "behind")})
 	}
 	r.work.Wait()
-	if source.reads > 0 {
+	if source.reads > 0 || r.find(1).lags() {
 		t.Errorf("%d reads for nobody", source.reads)
 	}
 	// Even one whose request does not know of it.
@@ -353,8 +353,8 @@ func TestHearWhileJoining(t *testing.T) {
 	m.post(1, "before")
 	r := newTestRegistry(t, m)
 	m.after = func() { r.Hear(1, m.post(1, "at the same time").Revision) }
-	page := newReplica(t, Window{})
-	s := subscribe(t, r, 1, 0)
+	page := newReplica(t, Window{Rows: m.channels[1].rows, Revision: 1})
+	s := subscribe(t, r, 1, 1)
 	r.work.Wait()
 	page.follow(t, s)
 	w, err := m.ledger.Newest(t.Context(), 1, WindowSize)
@@ -362,6 +362,37 @@ func TestHearWhileJoining(t *testing.T) {
 		t.Fatal(err)
 	}
 	page.shows(t, "the page", w)
+}
+
+// busy is a source that has come further whenever it was read.
+type busy struct {
+	*ledger
+	read func()
+}
+
+func (b *busy) Changes(ctx context.Context, channelID, after int64, n int) ([]Change, int64, error) {
+	defer b.read()
+	return b.ledger.Changes(ctx, channelID, after, n)
+}
+
+// TestHearMoreAndMore does not keep a page waiting for what is heard after it has
+// been asked for.
+func TestHearMoreAndMore(t *testing.T) {
+	t.Parallel()
+	source := &busy{ledger: newLedger()}
+	r := newTestRegistry(t, source)
+	reads := 0
+	source.read = func() {
+		if reads++; reads > 10 {
+			t.Fatal("it goes on reading")
+		}
+		r.Hear(1, source.post(1, "more").Revision)
+	}
+	window(t, r, 1)
+	r.Hear(1, source.post(1, "hello").Revision)
+	if w, err := r.Window(t.Context(), 1, 0); err != nil || w.Revision != 1 {
+		t.Errorf("a page at %d, %v", w.Revision, err)
+	}
 }
 
 // TestReached shows a request what it knows of, and brings a page that another

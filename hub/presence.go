@@ -308,8 +308,7 @@ func (c *crowds) expire(now time.Time) {
 
 // add adds a user. What is first by name stays so.
 func (c *crowd) add(u User) *person {
-	all := len(c.first) == len(c.people)
-	if at, _ := slices.BinarySearchFunc(c.first, u, byName); at < len(c.first) || all {
+	if at, _ := slices.BinarySearchFunc(c.first, u, byName); at < len(c.first) {
 		c.first = slices.Insert(c.first, at, u)
 		c.first = c.first[:min(len(c.first), MaxNamed)]
 	}
@@ -324,8 +323,8 @@ func (c *crowd) drop(userID int64) {
 	delete(c.typists, userID)
 }
 
-// named returns those who are first by name, MaxNamed at most. Only where some
-// of them have gone does it go through all.
+// named returns those who are first by name, MaxNamed at most. It goes through
+// all only where there are few, or one of the first has gone.
 func (c *crowd) named() []User {
 	if len(c.first) < min(MaxNamed, len(c.people)) {
 		c.first = c.first[:0]

@@ -22,7 +22,6 @@ var ErrSlow = errors.New("hub: the subscriber is too slow")
 type Subscriber struct {
 	hub  *Hub // nil for none
 	user User
-	wake chan struct{} // has room for one: there is something to look at
 
 	// The flusher's, once the hub has the subscriber.
 	told    string // the state of the presence that it was told of last
@@ -33,7 +32,8 @@ type Subscriber struct {
 	queued   int // bytes
 	presence int // how many frames end with the one that shows the presence, 0 if none does
 	reason   error
-	served   *service // nil where Next is used
+	wake     chan struct{} // has room for one: there is something to look at; nil till Next is used
+	served   *service      // nil where Next is used
 }
 
 // service is how the frames of a subscriber are sent without anyone waiting.
@@ -57,9 +57,7 @@ func (s *Subscriber) Serve(send func(frames [][]byte) error, end func(reason err
 
 // NewSubscriber returns a subscriber that belongs to no channel: only Tell
 // gives it something to send, and only Close ends it.
-func NewSubscriber() *Subscriber {
-	return &Subscriber{wake: make(chan struct{}, 1)}
-}
+func NewSubscriber() *Subscriber { return &Subscriber{} }
 
 // precede puts the frame that a subscriber has missed before all else in its
 // queue. It is not held against the subscriber however long it is.
@@ -81,12 +79,18 @@ func (s *Subscriber) precede(missed []byte) {
 // with ErrSlow, with ErrRestart, with the reason given to Close, or as ctx
 // does.
 func (s *Subscriber) Next(ctx context.Context) ([][]byte, error) {
+	s.mu.Lock()
+	if s.wake == nil {
+		s.wake = make(chan struct{}, 1)
+	}
+	wake := s.wake
+	s.mu.Unlock()
 	for {
 		if frames, err := s.take(); err != nil || len(frames) > 0 {
 			return frames, err
 		}
 		select {
-		case <-s.wake:
+		case <-wake:
 		case <-ctx.Done():
 			return nil, ctx.Err()
 		}
@@ -165,18 +169,17 @@ func (s *Subscriber) end(reason error) {
 
 func (s *Subscriber) signal() {
 	s.mu.Lock()
-	served := s.served
-	if served != nil && !served.busy && (s.reason != nil || len(s.queue) > 0) {
-		served.busy = true
-		go s.serve()
-	}
-	s.mu.Unlock()
-	if served != nil {
+	defer s.mu.Unlock()
+	if s.served != nil {
+		if !s.served.busy && (s.reason != nil || len(s.queue) > 0) {
+			s.served.busy = true
+			go s.serve()
+		}
 		return
 	}
 	select {
 	case s.wake <- struct{}{}:
-	default:
+	default: // it looks anyway, or nobody waits yet
 	}
 }
 

@@ -9,6 +9,7 @@ import (
 	"math"
 	"runtime"
 	"slices"
+	"time"
 )
 
 // maxBatch is how many writes share one commit at most. It bounds how long
@@ -18,6 +19,15 @@ const maxBatch = 256
 // maxTries is how often a transaction is run that others on other nodes get in
 // the way of.
 const maxTries = 5
+
+// Those who write without a pause come back as soon as they are answered. Were
+// the first of them committed alone, all others would wait for that. So where
+// minCompany writes or more were under way at the end of a commit, the next one
+// waits for as many, till gatherTime after that end.
+const (
+	minCompany = 3
+	gatherTime = 2 * time.Millisecond
+)
 
 // ErrClosed says that the store takes no more writes.
 var ErrClosed = errors.New("the store is closed")
@@ -46,6 +56,10 @@ type writer struct {
 	queue    chan *write
 	closing  chan struct{} // closed to refuse further writes
 	done     chan struct{} // closed when the last commit is over
+
+	patience time.Duration // gatherTime
+	company  int           // how many writes the last commit answered and left waiting
+	ended    time.Time     // when that was
 }
 
 type write struct {
@@ -57,11 +71,12 @@ type write struct {
 
 func startWriter(engine engine, db *pool) *writer {
 	w := &writer{
-		engine:  engine,
-		db:      db,
-		queue:   make(chan *write, maxBatch),
-		closing: make(chan struct{}),
-		done:    make(chan struct{}),
+		engine:   engine,
+		db:       db,
+		queue:    make(chan *write, maxBatch),
+		closing:  make(chan struct{}),
+		done:     make(chan struct{}),
+		patience: gatherTime,
 	}
 	go w.serve()
 	return w
@@ -141,12 +156,31 @@ func (w *writer) serve() {
 	}
 }
 
-// batch returns the first write and those that wait behind it.
+// batch returns the first write and those that share its commit: all that wait,
+// and those that are about to come.
 func (w *writer) batch(first *write) []*write {
 	// Whoever is about to join goes first: the runtime runs this goroutine as
 	// soon as there is one write, before others that came in the same moment.
 	runtime.Gosched()
-	jobs := []*write{first}
+	jobs := w.waiting([]*write{first})
+	if w.company < minCompany || time.Since(w.ended) >= w.patience {
+		return jobs
+	}
+	late := time.NewTimer(time.Until(w.ended.Add(w.patience)))
+	defer late.Stop()
+	for len(jobs) < min(w.company, maxBatch) {
+		select {
+		case job := <-w.queue:
+			jobs = w.waiting(append(jobs, job))
+		case <-late.C:
+			return jobs
+		}
+	}
+	return jobs
+}
+
+// waiting adds the writes that wait to those of a commit, up to maxBatch.
+func (w *writer) waiting(jobs []*write) []*write {
 	for len(jobs) < maxBatch {
 		select {
 		case job := <-w.queue:
@@ -170,6 +204,7 @@ func (w *writer) commit(jobs []*write) {
 			do()
 		}
 	}
+	w.company, w.ended = len(jobs)+len(w.queue), time.Now()
 	for i, job := range jobs {
 		if errs[i] == nil {
 			errs[i] = err

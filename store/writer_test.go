@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"sync"
 	"testing"
+	"time"
 )
 
 // hold keeps the writer busy until release is called, so that what is written
@@ -111,6 +112,44 @@ func TestOneWriteFailsAlone(t *testing.T) {
 		}
 		equal(t, "heard", batches[1], upTo(7)[1:])
 	})
+}
+
+// TestWritersThatComeBackShareACommit has the writer wait for those whom it has
+// just answered, and for nobody where there was no company.
+func TestWritersThatComeBackShareACommit(t *testing.T) {
+	t.Parallel()
+	s := openStore(t, newSQLite(t))
+	c, anna := newChannel(t, s, "general"), newUser(t, s, "Anna")
+	s.writer.patience = time.Hour // whoever waits in vain hangs
+	var commits []int64           // written by the writer alone, read after Close
+	s.Listen(func(changes []Message) { commits = append(commits, int64(len(changes))) })
+	var group sync.WaitGroup
+	add := func() {
+		group.Go(func() {
+			_, err := s.Post(t.Context(), c, anna, "hello", "", noon)
+			check(t, err)
+		})
+	}
+	for range 3 { // one after the other
+		add()
+		group.Wait()
+	}
+	release := hold(t, s)
+	for range 3 {
+		add()
+	}
+	waitFor(t, func() bool { return len(s.writer.queue) == 3 })
+	release()
+	// Four were under way: it takes the three, and waits for one more.
+	waitFor(t, func() bool { return len(s.writer.queue) == 0 })
+	add()
+	group.Wait()
+	for range 4 {
+		add()
+	}
+	group.Wait()
+	check(t, s.Close())
+	equal(t, "commits", commits, []int64{1, 1, 1, 4, 4})
 }
 
 // TestClose finishes what was begun and refuses what comes later.
