@@ -492,7 +492,7 @@ func (m *model) compareClients(t *testing.T) {
 			others, at, err := readPage(path, m.read(t, m.node(i), path))
 			noError(t, err)
 			if at != after || !slices.Equal(others, rows) {
-				t.Errorf("seed %d: %s is at revision %d on one node and at %d on another", m.seed, path, after, at)
+				t.Errorf("seed %d: %s differs between nodes, at revision %d on one and at %d on another", m.seed, path, after, at)
 			}
 		}
 		for _, c := range m.clients {
