@@ -209,7 +209,7 @@ func (m *model) operate(t *testing.T, until time.Time, random *rand.Rand) {
 		up := 500*time.Millisecond + time.Duration(random.Int64N(int64(m.upTime())))
 		work := m.answered.Load() + 50 + random.Int64N(250)
 		left := time.Until(until)
-		if left < up && m.enough() || left < -settleLimit {
+		if left < up && m.enough() || left < -2*settleLimit {
 			lasts(t.Context(), left)
 			return
 		}
@@ -492,7 +492,7 @@ func (m *model) compareClients(t *testing.T) {
 			others, at, err := readPage(path, m.read(t, m.node(i), path))
 			noError(t, err)
 			if at != after || !slices.Equal(others, rows) {
-				t.Errorf("seed %d: %s is at revision %d on one node and at %d on another", m.seed, path, after, at)
+				t.Errorf("seed %d: %s differs between nodes, at revision %d on one and at %d on another", m.seed, path, after, at)
 			}
 		}
 		for _, c := range m.clients {
