@@ -84,7 +84,11 @@ func (h *Handlers) findChannel(r *http.Request) (store.Channel, error) {
 	if err != nil {
 		return store.Channel{}, store.ErrNotFound
 	}
-	return h.Store.ChannelByName(r.Context(), name)
+	channel, err := h.Store.ChannelByName(r.Context(), name)
+	if err == nil {
+		h.hubs.Hear(channel.ID, channel.Revision) // of another node, that could not tell
+	}
+	return channel, err
 }
 
 // channel shows a channel: its newest messages, or those before or after one.

@@ -62,6 +62,9 @@ func failureOf(err error) *failure {
 // fail answers for an error: with a page, or for htmx with a flash message
 // that leaves the page and what was typed as they are.
 func (h *Handlers) fail(w http.ResponseWriter, r *http.Request, p *components.Page, err error) {
+	if errors.Is(context.Cause(r.Context()), context.DeadlineExceeded) {
+		err = errors.Join(context.DeadlineExceeded, err) // see starting
+	}
 	f := failureOf(err)
 	if f.status >= http.StatusInternalServerError && r.Context().Err() == nil {
 		h.Log.ErrorContext(r.Context(), "a request failed", "method", r.Method, "path", r.URL.Path, "error", err)

@@ -90,6 +90,7 @@ func (h *Handlers) live(w http.ResponseWriter, r *http.Request, p *components.Pa
 	if refusal != nil && !errors.Is(refusal, errSessionOver) && !errors.Is(refusal, errNoChannel) {
 		return refusal
 	}
+	started(r)
 	if isSocket(r) {
 		handed = true
 		return h.liveSocket(w, r, s, refusal)

@@ -100,6 +100,28 @@ func bounded(next http.Handler) http.Handler {
 	})
 }
 
+// starting bounds the time till an answer that goes on has started: till then it
+// reads from the store as a page does.
+func starting(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		ctx, cancel := context.WithCancelCause(r.Context())
+		defer cancel(nil)
+		limit := time.AfterFunc(workTimeout, func() { cancel(context.DeadlineExceeded) })
+		defer limit.Stop()
+		next.ServeHTTP(w, r.WithContext(context.WithValue(ctx, limitKey{}, limit)))
+	})
+}
+
+// limitKey finds the limit of starting in a request's context.
+type limitKey struct{}
+
+// started says that an answer goes on from now.
+func started(r *http.Request) {
+	if limit, ok := r.Context().Value(limitKey{}).(*time.Timer); ok {
+		limit.Stop()
+	}
+}
+
 // logged writes a line for each request: never its query, form or cookies.
 func (h *Handlers) logged(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

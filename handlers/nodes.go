@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"iter"
+	"log/slog"
 	"maps"
 	"slices"
 	"sync"
@@ -11,7 +12,6 @@ import (
 
 	"hubbub/bus"
 	"hubbub/hub"
-	"hubbub/store"
 )
 
 const (
@@ -45,25 +45,24 @@ func (h *Handlers) moved(userID int64) {
 }
 
 // neighbour hears what other nodes tell. It notes what takes a look at the
-// database and leaves that to run.
+// database and leaves that to others: it waits for nothing.
 type neighbour struct {
 	h    *Handlers
 	wake chan struct{} // has room for one: there is something to look at
+	all  chan struct{} // has room for one: there is everything to look at
 
 	mu       sync.Mutex
 	channels map[int64]int64    // that may be new, and the revisions they have come to
 	users    map[int64]struct{} // whose sessions may be over
-	all      bool               // look at everything
 
 	numbers map[string]int64 // of the last presence heard from each node; only Heard touches it
-	failing bool             // the last look failed; only run touches it
 }
 
 var _ bus.Listener = (*neighbour)(nil)
 
 func newNeighbour(h *Handlers) *neighbour {
 	return &neighbour{
-		h: h, wake: make(chan struct{}, 1),
+		h: h, wake: make(chan struct{}, 1), all: make(chan struct{}, 1),
 		channels: map[int64]int64{}, users: map[int64]struct{}{}, numbers: map[string]int64{},
 	}
 }
@@ -93,14 +92,7 @@ func (n *neighbour) Heard(notice bus.Notice) {
 	if notice.Ask {
 		n.h.hubs.Retell()
 	}
-	n.note(func() {
-		for id, revision := range notice.Channels {
-			n.channels[id] = max(n.channels[id], revision)
-		}
-		for _, id := range notice.Users {
-			n.users[id] = struct{}{}
-		}
-	})
+	n.note(notice.Channels, slices.Values(notice.Users))
 }
 
 // live takes a moment as if it were of this node.
@@ -123,79 +115,122 @@ func (n *neighbour) live(m bus.Moment) {
 func (n *neighbour) Missed() {
 	n.h.hubs.Retell()
 	n.h.tell(bus.Notice{Ask: true})
-	n.note(func() { n.all = true })
+	signal(n.all)
 }
 
-func (n *neighbour) note(what func()) {
+// note has channels and users looked at.
+func (n *neighbour) note(channels map[int64]int64, users iter.Seq[int64]) {
 	n.mu.Lock()
-	what()
+	for id, revision := range channels {
+		n.channels[id] = max(n.channels[id], revision)
+	}
+	for id := range users {
+		n.users[id] = struct{}{}
+	}
 	n.mu.Unlock()
+	signal(n.wake)
+}
+
+// signal wakes whoever waits for a channel that has room for one.
+func signal(wake chan struct{}) {
 	select {
-	case n.wake <- struct{}{}:
+	case wake <- struct{}{}:
 	default:
 	}
 }
 
-// run looks at what was heard of, and now and then at everything, until ctx
-// ends: what is true is in the database, and a notice may be lost.
+// run follows the other nodes until ctx ends.
 func (n *neighbour) run(ctx context.Context) {
-	presence, look, recheck := time.NewTicker(presenceEvery), time.NewTicker(lookEvery), time.NewTicker(recheckEvery)
-	defer presence.Stop()
-	defer look.Stop()
-	defer recheck.Stop()
+	var work sync.WaitGroup
+	defer work.Wait()
+	work.Go(func() { n.retell(ctx) })
+	work.Go(func() { n.sweep(ctx) })
+	n.follow(ctx)
+}
+
+// retell tells the other nodes of everybody here, again and again.
+func (n *neighbour) retell(ctx context.Context) {
+	for pause(ctx, presenceEvery) {
+		n.h.hubs.Retell()
+	}
+}
+
+// follow looks at what was heard of. What fails is tried again.
+func (n *neighbour) follow(ctx context.Context) {
+	log := trouble{log: n.h.Log}
 	for {
-		var err error
 		select {
 		case <-ctx.Done():
 			return
-		case <-presence.C:
-			n.h.hubs.Retell()
-		case <-look.C:
-			err = n.refresh(ctx)
-		case <-recheck.C:
-			err = n.recheckAll(ctx)
 		case <-n.wake:
-			err = n.look(ctx)
 		}
-		if ctx.Err() != nil {
-			return
-		}
-		if err != nil && !n.failing {
-			n.h.Log.Error("the node cannot follow the others, and tries again", "error", err)
-		}
-		n.failing = err != nil
+		err := n.look(ctx)
+		log.note(ctx, "what other nodes have told cannot be looked at, which is tried again", err)
 		if err != nil && !pause(ctx, time.Second) {
 			return
 		}
 	}
 }
 
-// look looks at what was heard of. What fails is tried again.
-func (n *neighbour) look(ctx context.Context) error {
-	n.mu.Lock()
-	channels, users, all := n.channels, n.users, n.all
-	n.channels, n.users, n.all = map[int64]int64{}, map[int64]struct{}{}, false
-	n.mu.Unlock()
-	err := n.lookAt(ctx, channels, users, all)
-	if err != nil {
-		n.note(func() { n.all = true })
+// sweep looks at everything, now and then and when notices may have been lost:
+// what is true is in the database.
+func (n *neighbour) sweep(ctx context.Context) {
+	log := trouble{log: n.h.Log}
+	look := time.NewTicker(lookEvery)
+	defer look.Stop()
+	all := time.NewTicker(recheckEvery)
+	defer all.Stop()
+	for {
+		var err error
+		select {
+		case <-ctx.Done():
+			return
+		case <-look.C:
+			err = n.refresh(ctx)
+		case <-all.C:
+			err = n.lookAtAll(ctx)
+		case <-n.all:
+			if err = n.lookAtAll(ctx); err != nil {
+				signal(n.all)
+			}
+		}
+		log.note(ctx, "the database cannot be looked at for what other nodes do, which is tried again", err)
+		if err != nil && !pause(ctx, time.Second) {
+			return
+		}
 	}
-	return err
 }
 
-func (n *neighbour) lookAt(ctx context.Context, channels map[int64]int64, users map[int64]struct{}, all bool) error {
-	if all {
-		for id := range n.h.sockets.byReader() {
-			n.h.news.ofUser(id)
-		}
-		return errors.Join(n.recheckAll(ctx), n.refresh(ctx))
+// trouble tells the log once of what fails again and again.
+type trouble struct {
+	log     *slog.Logger
+	failing bool
+}
+
+func (t *trouble) note(ctx context.Context, what string, err error) {
+	if err != nil && !t.failing && ctx.Err() == nil {
+		t.log.Error(what, "error", err)
 	}
+	t.failing = err != nil
+}
+
+// look looks at what was heard of.
+func (n *neighbour) look(ctx context.Context) (err error) {
+	n.mu.Lock()
+	channels, users := n.channels, n.users
+	n.channels, n.users = map[int64]int64{}, map[int64]struct{}{}
+	n.mu.Unlock()
+	defer func() {
+		if err != nil {
+			n.note(channels, maps.Keys(users))
+		}
+	}()
 	if err := n.recheck(ctx, maps.Keys(users)); err != nil {
 		return err
 	}
 	for id, revision := range channels {
 		isNew, err := n.hear(ctx, id, revision)
-		if err != nil && !errors.Is(err, store.ErrNotFound) {
+		if err != nil {
 			return err
 		}
 		if isNew {
@@ -204,6 +239,16 @@ func (n *neighbour) lookAt(ctx context.Context, channels map[int64]int64, users 
 		n.h.news.ofChannel(id)
 	}
 	return nil
+}
+
+// lookAtAll looks at the channels, at what everyone here has read, and at all
+// sessions.
+func (n *neighbour) lookAtAll(ctx context.Context) error {
+	err := n.refresh(ctx)
+	for id := range n.h.sockets.byReader() {
+		n.h.news.ofUser(id)
+	}
+	return errors.Join(err, n.recheck(ctx, maps.Keys(n.h.sockets.byReader())))
 }
 
 func (n *neighbour) hear(ctx context.Context, id, revision int64) (isNew bool, err error) {
@@ -216,18 +261,16 @@ func (n *neighbour) hear(ctx context.Context, id, revision int64) (isNew bool, e
 func (n *neighbour) refresh(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, nodeTimeout)
 	defer cancel()
-	changed, err := n.h.Store.Refresh(ctx)
+	changed, receded, err := n.h.Store.Refresh(ctx)
 	for _, c := range changed {
 		n.h.hubs.Hear(c.ID, c.Revision)
 		n.h.news.ofChannel(c.ID)
 		n.h.news.ofNewChannel()
 	}
+	for _, c := range receded {
+		n.h.news.ofChannel(c.ID)
+	}
 	return err
-}
-
-// recheckAll ends all connections whose sessions are over.
-func (n *neighbour) recheckAll(ctx context.Context) error {
-	return n.recheck(ctx, maps.Keys(n.h.sockets.byReader()))
 }
 
 // recheck ends the connections of users whose sessions are over.

@@ -149,16 +149,13 @@ func (n *news) note(what func()) {
 	n.mu.Lock()
 	what()
 	n.mu.Unlock()
-	select {
-	case n.wake <- struct{}{}:
-	default:
-	}
+	signal(n.wake)
 }
 
 // run tells the news until ctx ends. It rests for most of the time, however
 // many there are to be told.
 func (n *news) run(ctx context.Context) {
-	failing := false // as it was the last time: the log is told once
+	log := trouble{log: n.h.Log}
 	for {
 		select {
 		case <-n.wake:
@@ -175,11 +172,9 @@ func (n *news) run(ctx context.Context) {
 		if ctx.Err() != nil {
 			return
 		}
-		if err != nil && !failing {
-			n.h.Log.Error("unread messages could not be counted, which is tried again", "error", err)
-		}
+		log.note(ctx, "unread messages could not be counted, which is tried again", err)
 		rest := max(newsRest, 9*time.Since(began))
-		if failing = err != nil; failing {
+		if err != nil {
 			n.note(func() {})
 			rest = newsRest // it waited, and has not worked
 		}
@@ -229,11 +224,13 @@ func (n *news) tell(ctx context.Context) error {
 			return failed(err)
 		}
 		n.readers[id] = reader
+		delete(users, id)
 	}
 	for id := range channels {
 		if err := n.count(ctx, id); err != nil {
 			return failed(err)
 		}
+		delete(channels, id)
 	}
 	frames := newsFrames{n.h, map[int64][]byte{}}
 	for id, reader := range n.readers {

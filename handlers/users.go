@@ -94,11 +94,9 @@ func (h *Handlers) replacePassword(ctx context.Context, viewer *store.User, pass
 	h.sockets.close(user.ID, func(t string) bool { return t != token })
 	h.sessions.Put(ctx, sessionEpoch, user.Epoch)
 	// Written before others look at it: this session goes on.
-	if _, _, err := h.sessions.Commit(ctx); err != nil {
-		return err
-	}
+	_, _, err = h.sessions.Commit(ctx)
 	h.tell(bus.Notice{Users: []int64{user.ID}})
-	return nil
+	return err
 }
 
 // ownStyle is the stylesheet that tells a user's own rows from others'. Rows
