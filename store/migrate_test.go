@@ -123,6 +123,40 @@ func TestNewerSchema(t *testing.T) {
 	})
 }
 
+// TestAloneEnds returns what was done alone, however its connection ends, and
+// lets the next one in.
+func TestAloneEnds(t *testing.T) {
+	t.Parallel()
+	database := newPostgres(t)
+	engine, other := must[*postgres](t)(postgresAt(database)), openReader(t, database)
+	db := engine.connect(1)
+	t.Cleanup(func() { check(t, db.Close()) })
+	for how, end := range map[string]func(conn *sql.Conn, stop func()) error{
+		"in order": func(*sql.Conn, func()) error { return nil },
+		"stopped":  func(_ *sql.Conn, stop func()) error { stop(); return nil },
+		"cut off": func(conn *sql.Conn, _ func()) error {
+			var pid int
+			err := conn.QueryRowContext(t.Context(), `SELECT pg_backend_pid()`).Scan(&pid)
+			if err == nil {
+				_, err = other.Exec(`SELECT pg_terminate_backend($1)`, pid)
+			}
+			return err
+		},
+	} {
+		for _, want := range []error{nil, errors.New("broken")} {
+			ctx, stop := context.WithCancel(t.Context())
+			err := engine.alone(ctx, db.DB, func(conn *sql.Conn) error {
+				check(t, end(conn, stop))
+				return want
+			})
+			stop()
+			if err != want {
+				t.Errorf("%s: got %v, want %v", how, err, want)
+			}
+		}
+	}
+}
+
 // TestOpenSettings holds every connection to what durability rests on.
 func TestOpenSettings(t *testing.T) {
 	t.Parallel()

@@ -74,11 +74,10 @@ func (e *postgres) alone(ctx context.Context, db *sql.DB, do func(conn *sql.Conn
 		return errors.Join(err, conn.Close())
 	}
 	err = do(conn)
-	if _, failure := conn.ExecContext(ctx, `SELECT pg_advisory_unlock($1)`, int64(migrationLock)); failure != nil {
-		// The lock ends with its connection.
-		err = errors.Join(err, failure, conn.Raw(func(any) error { return driver.ErrBadConn }))
-	}
-	return errors.Join(err, conn.Close())
+	// The lock ends with its connection. To ask for its end could fail, and what
+	// was done is done: the context may be over, the database away.
+	conn.Raw(func(any) error { return driver.ErrBadConn }) //nolint:errcheck // it returns what it is given
+	return err
 }
 
 func (*postgres) types() *strings.Replacer {
