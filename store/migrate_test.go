@@ -157,6 +157,31 @@ func TestAloneEnds(t *testing.T) {
 	}
 }
 
+// TestAloneWaits waits for another that is alone only so long, and then says so,
+// but heeds a stop before.
+func TestAloneWaits(t *testing.T) {
+	t.Parallel()
+	engine := must[*postgres](t)(postgresAt(newPostgres(t)))
+	db, other := engine.connect(1), engine.connect(1)
+	t.Cleanup(func() { check(t, errors.Join(db.Close(), other.Close())) })
+	wait := func(ctx context.Context, limit time.Duration) error {
+		conn := must[*sql.Conn](t)(db.Conn(t.Context()))
+		return errors.Join(lockMigrations(ctx, conn, limit), conn.Close())
+	}
+	check(t, engine.alone(t.Context(), other.DB, func(*sql.Conn) error {
+		if err := wait(t.Context(), 50*time.Millisecond); err == nil || err.Error() != "another Hubbub has been migrating the database for more than 50ms" {
+			t.Errorf("after the limit: %v", err)
+		}
+		ctx, stop := context.WithTimeout(t.Context(), 50*time.Millisecond)
+		defer stop()
+		if err := wait(ctx, time.Minute); !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("stopped: %v", err)
+		}
+		return nil
+	}))
+	check(t, wait(t.Context(), time.Minute))
+}
+
 // TestOpenSettings holds every connection to what durability rests on.
 func TestOpenSettings(t *testing.T) {
 	t.Parallel()

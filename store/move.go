@@ -38,7 +38,7 @@ type MoveProgress struct {
 // The installation is brought to the newest schema, and otherwise left as it is.
 // Nobody else may have it open: what they wrote meanwhile would be lost. The
 // target must hold nothing, and is left so if Move fails; a node that starts on
-// it waits for the end.
+// it waits for the end, or fails after a minute.
 //
 // Text that PostgreSQL cannot keep, for it is not UTF-8 or holds a NUL, is
 // refused, but for the keys of posts: such a key is no longer taken from anyone
