@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"reflect"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -180,6 +181,50 @@ func TestAloneWaits(t *testing.T) {
 		return nil
 	}))
 	check(t, wait(t.Context(), time.Minute))
+}
+
+// TestTypes holds the tables on PostgreSQL to be those on SQLite, column by
+// column: a migration is turned from one into the other as text, which could
+// miss a type that is written in another way.
+func TestTypes(t *testing.T) {
+	t.Parallel()
+	conn := must[*sql.Conn](t)(openStore(t, newSQLite(t)).readers.Conn(t.Context()))
+	tables := must[[]table](t)(tablesIn(t.Context(), conn))
+	check(t, conn.Close())
+	want := map[string]string{}
+	for _, table := range tables {
+		for i, c := range table.columns {
+			kind := map[string]string{"INTEGER": "bigint", "TEXT": "text", "BLOB": "bytea"}[c.kind]
+			if c.kind == "INTEGER" && slices.Equal(table.key, []int{i}) {
+				kind += " identity" // as SQLite gives such a column its next value
+			}
+			want[table.name+"."+c.name] = kind
+		}
+	}
+	if want["users.id"] != "bigint identity" || want["users.name"] != "text" || want["positions.user_id"] != "bigint" {
+		t.Errorf("SQLite has %v", want)
+	}
+
+	rows := must[*sql.Rows](t)(openStore(t, newPostgres(t)).readers.Query(`
+		SELECT table_name || '.' || column_name, data_type || CASE is_identity WHEN 'YES' THEN ' identity' ELSE '' END
+		FROM information_schema.columns WHERE table_schema = current_schema() AND table_name <> 'schema'`))
+	defer rows.Close()
+	got := map[string]string{}
+	for rows.Next() {
+		var name, kind string
+		check(t, rows.Scan(&name, &kind))
+		got[name] = kind
+	}
+	check(t, rows.Err())
+	for name, kind := range want {
+		if got[name] != kind {
+			t.Errorf("%s is %q on PostgreSQL, want %q", name, got[name], kind)
+		}
+		delete(got, name)
+	}
+	if len(got) > 0 {
+		t.Errorf("PostgreSQL alone has %v", got)
+	}
 }
 
 // TestOpenSettings holds every connection to what durability rests on.
