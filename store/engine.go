@@ -14,7 +14,9 @@ type engine interface {
 	// open returns the one connection that writes and those that read.
 	open(ctx context.Context) (writing, readers *pool, err error)
 
-	// alone runs do while no other node does, on one connection.
+	// alone runs do while no other node does, on one connection. It fails where
+	// another does for long, a minute on PostgreSQL. Where it could begin, it
+	// returns what do does.
 	alone(ctx context.Context, db *sql.DB, do func(conn *sql.Conn) error) error
 
 	// types turns the types in the migrations into the engine's own.

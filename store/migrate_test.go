@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"reflect"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -121,6 +122,109 @@ func TestNewerSchema(t *testing.T) {
 			t.Errorf("got %q, want a sentence that says so", err)
 		}
 	})
+}
+
+// TestAloneEnds returns what was done alone, however its connection ends, and
+// lets the next one in.
+func TestAloneEnds(t *testing.T) {
+	t.Parallel()
+	database := newPostgres(t)
+	engine, other := must[*postgres](t)(postgresAt(database)), openReader(t, database)
+	db := engine.connect(1)
+	t.Cleanup(func() { check(t, db.Close()) })
+	for how, end := range map[string]func(conn *sql.Conn, stop func()) error{
+		"in order": func(*sql.Conn, func()) error { return nil },
+		"stopped":  func(_ *sql.Conn, stop func()) error { stop(); return nil },
+		"cut off": func(conn *sql.Conn, _ func()) error {
+			var pid int
+			err := conn.QueryRowContext(t.Context(), `SELECT pg_backend_pid()`).Scan(&pid)
+			if err == nil {
+				_, err = other.Exec(`SELECT pg_terminate_backend($1)`, pid)
+			}
+			return err
+		},
+	} {
+		for _, want := range []error{nil, errors.New("broken")} {
+			ctx, stop := context.WithCancel(t.Context())
+			err := engine.alone(ctx, db.DB, func(conn *sql.Conn) error {
+				check(t, end(conn, stop))
+				return want
+			})
+			stop()
+			if err != want {
+				t.Errorf("%s: got %v, want %v", how, err, want)
+			}
+		}
+	}
+}
+
+// TestAloneWaits waits for another that is alone only so long, and then says so,
+// but heeds a stop before.
+func TestAloneWaits(t *testing.T) {
+	t.Parallel()
+	engine := must[*postgres](t)(postgresAt(newPostgres(t)))
+	db, other := engine.connect(1), engine.connect(1)
+	t.Cleanup(func() { check(t, errors.Join(db.Close(), other.Close())) })
+	wait := func(ctx context.Context, limit time.Duration) error {
+		conn := must[*sql.Conn](t)(db.Conn(t.Context()))
+		return errors.Join(lockMigrations(ctx, conn, limit), conn.Close())
+	}
+	check(t, engine.alone(t.Context(), other.DB, func(*sql.Conn) error {
+		if err := wait(t.Context(), 50*time.Millisecond); err == nil || err.Error() != "another Hubbub has been migrating the database for more than 50ms" {
+			t.Errorf("after the limit: %v", err)
+		}
+		ctx, stop := context.WithTimeout(t.Context(), 50*time.Millisecond)
+		defer stop()
+		if err := wait(ctx, time.Minute); !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("stopped: %v", err)
+		}
+		return nil
+	}))
+	check(t, wait(t.Context(), time.Minute))
+}
+
+// TestTypes holds the tables on PostgreSQL to be those on SQLite, column by
+// column: a migration is turned from one into the other as text, which could
+// miss a type that is written in another way.
+func TestTypes(t *testing.T) {
+	t.Parallel()
+	conn := must[*sql.Conn](t)(openStore(t, newSQLite(t)).readers.Conn(t.Context()))
+	tables := must[[]table](t)(tablesIn(t.Context(), conn))
+	check(t, conn.Close())
+	want := map[string]string{}
+	for _, table := range tables {
+		for i, c := range table.columns {
+			kind := map[string]string{"INTEGER": "bigint", "TEXT": "text", "BLOB": "bytea"}[c.kind]
+			if c.kind == "INTEGER" && slices.Equal(table.key, []int{i}) {
+				kind += " identity" // as SQLite gives such a column its next value
+			}
+			want[table.name+"."+c.name] = kind
+		}
+	}
+	if want["users.id"] != "bigint identity" || want["users.name"] != "text" || want["positions.user_id"] != "bigint" {
+		t.Errorf("SQLite has %v", want)
+	}
+
+	rows := must[*sql.Rows](t)(openStore(t, newPostgres(t)).readers.Query(`
+		SELECT table_name || '.' || column_name, data_type || CASE is_identity WHEN 'YES' THEN ' identity' ELSE '' END
+		FROM information_schema.columns WHERE table_schema = current_schema() AND table_name <> 'schema'`))
+	defer rows.Close()
+	got := map[string]string{}
+	for rows.Next() {
+		var name, kind string
+		check(t, rows.Scan(&name, &kind))
+		got[name] = kind
+	}
+	check(t, rows.Err())
+	for name, kind := range want {
+		if got[name] != kind {
+			t.Errorf("%s is %q on PostgreSQL, want %q", name, got[name], kind)
+		}
+		delete(got, name)
+	}
+	if len(got) > 0 {
+		t.Errorf("PostgreSQL alone has %v", got)
+	}
 }
 
 // TestOpenSettings holds every connection to what durability rests on.

@@ -38,7 +38,7 @@ type MoveProgress struct {
 // The installation is brought to the newest schema, and otherwise left as it is.
 // Nobody else may have it open: what they wrote meanwhile would be lost. The
 // target must hold nothing, and is left so if Move fails; a node that starts on
-// it waits for the end.
+// it waits for the end, or fails after a minute.
 //
 // Text that PostgreSQL cannot keep, for it is not UTF-8 or holds a NUL, is
 // refused, but for the keys of posts: such a key is no longer taken from anyone
@@ -56,7 +56,9 @@ func Move(ctx context.Context, dir, database string, progress func(MoveProgress)
 	if err != nil {
 		return err
 	}
+	defer source.Close() //nolint:errcheck // what is moved by then is moved
 	to := target.connect(1)
+	defer to.Close() //nolint:errcheck // as above
 	err = from.alone(ctx, source.DB, func(old *sql.Conn) error {
 		if err := keepOthersOut(ctx, old); err != nil {
 			return err
@@ -87,7 +89,7 @@ func Move(ctx context.Context, dir, database string, progress func(MoveProgress)
 			})
 		})
 	})
-	switch err = errors.Join(err, to.Close(), source.Close()); {
+	switch {
 	case err == nil, errors.Is(err, errCommit):
 		return err
 	case ctx.Err() != nil:
@@ -120,7 +122,11 @@ func transact(ctx context.Context, conn *sql.Conn, do func(t pgx.Tx) error) erro
 		if err != nil {
 			return err
 		}
-		if err := do(t); err != nil {
+		err = do(t)
+		if err == nil {
+			err = ctx.Err()
+		}
+		if err != nil {
 			t.Rollback(ctx) //nolint:errcheck // where it cannot, the connection ends, and the transaction with it
 			return err
 		}

@@ -363,7 +363,7 @@ func TestMoveCompares(t *testing.T) {
 func TestMoveInterrupted(t *testing.T) {
 	t.Parallel()
 	dir, database := installation(t), newPostgres(t)
-	for _, at := range []MoveProgress{{"users", false, 2, 2}, {"messages", false, 100, 100}, {"messages", true, 100, 100}} {
+	for _, at := range []MoveProgress{{"users", false, 2, 2}, {"messages", false, 100, 100}, {"messages", true, 100, 100}, {"positions", true, 2, 2}} {
 		ctx, stop := context.WithCancel(t.Context())
 		err := Move(ctx, dir, database, func(p MoveProgress) {
 			if p == at {
@@ -377,6 +377,36 @@ func TestMoveInterrupted(t *testing.T) {
 		isEmpty(t, database)
 	}
 	check(t, Move(t.Context(), dir, database, quiet))
+	if got, want := describeAt(t, database), describeAt(t, dir); !reflect.DeepEqual(got, want) {
+		t.Errorf("got %+v, want %+v", got, want)
+	}
+}
+
+// TestMoveStoppedTooLate is stopped during the commit: all is moved, and Move
+// says so.
+func TestMoveStoppedTooLate(t *testing.T) {
+	t.Parallel()
+	dir, database := installation(t), newPostgres(t)
+	check(t, openStore(t, database).Close())
+	other := postgresPool(t, database)
+	_, err := other.Exec(`
+		CREATE FUNCTION hold() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN PERFORM pg_advisory_xact_lock(9); RETURN NULL; END $$;
+		CREATE CONSTRAINT TRIGGER hold AFTER INSERT ON positions DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION hold();
+		SELECT pg_advisory_lock(9)`)
+	check(t, err)
+	ctx, stop := context.WithCancel(t.Context())
+	defer stop()
+	moved := make(chan error, 1)
+	go func() { moved <- Move(ctx, dir, database, quiet) }()
+	waitFor(t, func() bool {
+		var committing bool
+		check(t, other.QueryRow(`SELECT EXISTS (SELECT 1 FROM pg_locks WHERE locktype = 'advisory' AND objid = 9 AND NOT granted
+			AND database = (SELECT oid FROM pg_database WHERE datname = current_database()))`).Scan(&committing))
+		return committing
+	})
+	stop()
+	must[sql.Result](t)(other.Exec(`SELECT pg_advisory_unlock(9)`))
+	check(t, <-moved)
 	if got, want := describeAt(t, database), describeAt(t, dir); !reflect.DeepEqual(got, want) {
 		t.Errorf("got %+v, want %+v", got, want)
 	}

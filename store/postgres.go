@@ -24,6 +24,9 @@ const (
 	orderLock     = 0x687562627562_02
 )
 
+// maxLockWait is how long a start waits for another Hubbub that migrates.
+const maxLockWait = time.Minute
+
 // postgres is PostgreSQL, for several nodes.
 type postgres struct {
 	config *pgx.ConnConfig
@@ -89,15 +92,27 @@ func (e *postgres) alone(ctx context.Context, db *sql.DB, do func(conn *sql.Conn
 	if err != nil {
 		return err
 	}
-	if _, err := conn.ExecContext(ctx, `SELECT pg_advisory_lock($1)`, int64(migrationLock)); err != nil {
+	if err := lockMigrations(ctx, conn, maxLockWait); err != nil {
 		return errors.Join(err, conn.Close())
 	}
 	err = do(conn)
-	if _, failure := conn.ExecContext(ctx, `SELECT pg_advisory_unlock($1)`, int64(migrationLock)); failure != nil {
-		// The lock ends with its connection.
-		err = errors.Join(err, failure, conn.Raw(func(any) error { return driver.ErrBadConn }))
+	// The lock ends with its connection. To ask for its end could fail, and what
+	// was done is done: the context may be over, the database away.
+	conn.Raw(func(any) error { return driver.ErrBadConn }) //nolint:errcheck // it returns what it is given
+	return err
+}
+
+// lockMigrations takes the migrations' lock for a connection. That another has
+// it for longer than the limit is told by an error, for nothing here can say so
+// and go on: a node that fails to start is started again.
+func lockMigrations(ctx context.Context, conn *sql.Conn, limit time.Duration) error {
+	waiting, cancel := context.WithTimeoutCause(ctx, limit, fmt.Errorf("another Hubbub has been migrating the database for more than %v", limit))
+	defer cancel()
+	_, err := conn.ExecContext(waiting, `SELECT pg_advisory_lock($1)`, int64(migrationLock))
+	if err != nil && waiting.Err() != nil {
+		return context.Cause(waiting)
 	}
-	return errors.Join(err, conn.Close())
+	return err
 }
 
 func (*postgres) types() *strings.Replacer {
