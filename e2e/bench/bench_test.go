@@ -30,7 +30,7 @@ func TestSmallest(t *testing.T) {
 	err := run(t.Context(), []string{
 		"-binary=" + os.Getenv("HUBBUB_E2E_BINARY"), "-dir=" + t.TempDir(),
 		"-rounds=1", "-slice=20ms", "-settle=0s", "-still=20ms", "-viewers=3", "-posters=2",
-		"-idle=10", "-idle-for=10ms", "-messages=3000", "-channels=30", "-users=20",
+		"-nodes=2", "-idle=10", "-idle-for=10ms", "-messages=3000", "-channels=30", "-users=20",
 	}, &table, &progress)
 	if err != nil {
 		t.Fatalf("%v\n%s", err, progress.String())

@@ -183,10 +183,13 @@ func signIn(ctx context.Context, host, name string) (user, error) {
 func people(ctx context.Context, host string, n int) ([]user, error) {
 	users := make([]user, n)
 	return users, each(ctx, n, func(ctx context.Context, i int) (err error) {
-		users[i], err = signIn(ctx, host, fmt.Sprintf("viewer %05d", i))
+		users[i], err = signIn(ctx, host, viewerName(i))
 		return err
 	})
 }
+
+// viewerName is the name of one of the people.
+func viewerName(i int) string { return fmt.Sprintf("viewer %05d", i) }
 
 // each calls do for 0 to n-1, 32 at a time.
 func each(ctx context.Context, n int, do func(ctx context.Context, i int) error) error {
@@ -332,9 +335,14 @@ func (h hammered) perSecond() float64 { return float64(h.count) / h.took.Seconds
 // busy is the part of the time in which the server had its core.
 func (h hammered) busy() float64 { return h.cpu.Seconds() / h.took.Seconds() }
 
+// clock tells how much CPU time a server has used.
+type clock interface {
+	cpu() (time.Duration, error)
+}
+
 // hammer has n clients ask again and again for a time, each as fast as it is
 // answered.
-func hammer(server *process, d time.Duration, n int, ask func(i int) error) (h hammered, err error) {
+func hammer(server clock, d time.Duration, n int, ask func(i int) error) (h hammered, err error) {
 	h.answers = &histogram{}
 	before, err := server.cpu()
 	if err != nil {

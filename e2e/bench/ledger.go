@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"math/bits"
 	"net/url"
+	"path"
 	"path/filepath"
 	"strconv"
 	"sync/atomic"
@@ -28,11 +29,17 @@ type ledger struct {
 	delivered atomic.Int64                // rows, to all viewers together
 	sent      []atomic.Int64              // when, by token, in nanoseconds since began
 	rows      []atomic.Int32              // by revision after base: the token and one, 0 for not seen yet
-	delays    atomic.Pointer[histogram]   // from post to row, nil while nobody asks
+	delays    atomic.Pointer[delays]      // nil while nobody asks
 	failure   atomic.Pointer[viewerError] // the first
 }
 
 type viewerError struct{ err error }
+
+// delays are the times from post to row.
+type delays struct {
+	histogram
+	near string // the host whose viewers do not count, "" for none
+}
 
 // newLedger returns a ledger with room for so many posts.
 func newLedger(base int64, room int) *ledger {
@@ -54,9 +61,9 @@ func (l *ledger) next(now time.Duration) (int, error) {
 	return int(token), nil
 }
 
-// deliver notes that a viewer was shown a row. All viewers must be shown the
-// same at a revision.
-func (l *ledger) deliver(revision int64, token int, now time.Duration) error {
+// deliver notes that a viewer at a host was shown a row. All viewers must be
+// shown the same at a revision.
+func (l *ledger) deliver(host string, revision int64, token int, now time.Duration) error {
 	at := revision - l.base - 1
 	if at < 0 || at >= int64(len(l.rows)) || int64(token) >= l.tokens.Load() {
 		return fmt.Errorf("a row that nobody posted: revision %d, token %d", revision, token)
@@ -64,7 +71,7 @@ func (l *ledger) deliver(revision int64, token int, now time.Duration) error {
 	if !l.rows[at].CompareAndSwap(0, int32(token)+1) && l.rows[at].Load() != int32(token)+1 {
 		return fmt.Errorf("two rows have revision %d", revision)
 	}
-	if delays := l.delays.Load(); delays != nil {
+	if delays := l.delays.Load(); delays != nil && delays.near != host {
 		delays.add(now - time.Duration(l.sent[token].Load()))
 	}
 	l.delivered.Add(1)
@@ -112,7 +119,16 @@ func (l *ledger) checkStore(ctx context.Context, data string) error {
 		return err
 	}
 	defer db.Close()
-	rows, err := db.QueryContext(ctx, `SELECT substr(body, $1, $2) FROM messages WHERE body LIKE $3`, len(postMark)+1, tokenLen, postMark+"%")
+	return l.checkChannel(ctx, db, path.Base(room))
+}
+
+// checkChannel says whether a channel in a database holds the accepted posts,
+// each once.
+func (l *ledger) checkChannel(ctx context.Context, db *sql.DB, name string) error {
+	rows, err := db.QueryContext(ctx, `
+		SELECT substr(body, $1, $2) FROM messages
+		WHERE body LIKE $3 AND channel_id = (SELECT id FROM channels WHERE name = $4)`,
+		len(postMark)+1, tokenLen, postMark+"%", name)
 	if err != nil {
 		return err
 	}
@@ -147,8 +163,8 @@ func openSQLite(file string, pragmas ...string) (*sql.DB, error) {
 			query.Add("_pragma", pragma)
 		}
 	}
-	path := (&url.URL{Path: file}).EscapedPath()
-	db, err := sql.Open("sqlite", (&url.URL{Scheme: "file", Opaque: path, RawQuery: query.Encode()}).String())
+	escaped := (&url.URL{Path: file}).EscapedPath()
+	db, err := sql.Open("sqlite", (&url.URL{Scheme: "file", Opaque: escaped, RawQuery: query.Encode()}).String())
 	if err != nil {
 		return nil, err
 	}
@@ -187,4 +203,14 @@ func (h *histogram) quantile(part float64) (time.Duration, error) {
 		}
 	}
 	return 0, errors.New("nothing is as slow")
+}
+
+// middleAndHighest returns the median and the 99th percentile, in seconds.
+func (h *histogram) middleAndHighest() (middle, highest float64, err error) {
+	p50, err := h.quantile(0.5)
+	if err != nil {
+		return 0, 0, err
+	}
+	p99, err := h.quantile(0.99)
+	return p50.Seconds(), p99.Seconds(), err
 }

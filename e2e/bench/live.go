@@ -11,8 +11,8 @@ import (
 	"golang.org/x/sync/errgroup"
 )
 
-// paced is how many connections post at a given rate. It is more than are
-// busy at a time, so that a slow answer delays no other post.
+// paced is how many connections post at half of what a server takes. It is more
+// than are busy at a time, so that a slow answer delays no other post.
 const paced = 64
 
 // crowd is the people in one channel of one server: viewers, and connections
@@ -20,6 +20,7 @@ const paced = 64
 type crowd struct {
 	name    string
 	server  *process
+	path    string // of the channel
 	data    string // the server's data folder, "" for a floor
 	ledger  *ledger
 	viewers *audience
@@ -30,7 +31,7 @@ type crowd struct {
 // crowdOf fills the channel of a new server. As pages, its viewers are told of
 // presence and news too.
 func (b *bench) crowdOf(ctx context.Context, viewers int, pages bool) (c *crowd, err error) {
-	c = &crowd{name: "hubbub", data: b.folder(), status: http.StatusSeeOther}
+	c = &crowd{name: "hubbub", path: room, data: b.folder(), status: http.StatusSeeOther}
 	if c.server, err = b.hubbub(ctx, c.data); err != nil {
 		return nil, err
 	}
@@ -38,12 +39,12 @@ func (b *bench) crowdOf(ctx context.Context, viewers int, pages bool) (c *crowd,
 	if c.users, err = people(ctx, c.server.host, viewers); err != nil {
 		return c, err
 	}
-	live, base, err := addresses(ctx, c.users, pages)
+	live, base, err := addresses(ctx, c.users, c.path, pages)
 	if err != nil {
 		return c, err
 	}
 	c.ledger = newLedger(base, maxPosts)
-	if c.viewers, err = gather(ctx, c.users, live, room, c.ledger); err != nil {
+	if c.viewers, err = gather(ctx, c.users, live, c.path, c.ledger); err != nil {
 		return c, err
 	}
 	if pages {
@@ -54,14 +55,14 @@ func (b *bench) crowdOf(ctx context.Context, viewers int, pages bool) (c *crowd,
 
 // addresses returns where the users' pages want their live connections, none
 // unless they are to be pages, and the channel's revision.
-func addresses(ctx context.Context, users []user, pages bool) (live []string, revision int64, err error) {
-	first, err := users[0].load(ctx, room)
+func addresses(ctx context.Context, users []user, path string, pages bool) (live []string, revision int64, err error) {
+	first, err := users[0].load(ctx, path)
 	if err != nil || !pages {
 		return nil, first.revision, err
 	}
 	live = make([]string, len(users))
 	return live, first.revision, each(ctx, len(users), func(ctx context.Context, i int) error {
-		page, err := users[i].load(ctx, room)
+		page, err := users[i].load(ctx, path)
 		live[i] = page.live
 		return err
 	})
@@ -69,7 +70,7 @@ func addresses(ctx context.Context, users []user, pages bool) (live []string, re
 
 // limitCrowd is as large a crowd at the limit.
 func (b *bench) limitCrowd(ctx context.Context, viewers int) (c *crowd, err error) {
-	c = &crowd{name: "limit", ledger: newLedger(0, maxPosts), users: make([]user, viewers), status: http.StatusNoContent}
+	c = &crowd{name: "limit", path: room, ledger: newLedger(0, maxPosts), users: make([]user, viewers), status: http.StatusNoContent}
 	if c.server, err = b.floor(ctx, "floor-limit"); err != nil {
 		return nil, err
 	}
@@ -77,7 +78,7 @@ func (b *bench) limitCrowd(ctx context.Context, viewers int) (c *crowd, err erro
 	for i := range c.users {
 		c.users[i] = user{host: c.server.host}
 	}
-	c.viewers, err = gather(ctx, c.users, nil, room, c.ledger)
+	c.viewers, err = gather(ctx, c.users, nil, c.path, c.ledger)
 	return c, err
 }
 
@@ -110,7 +111,7 @@ func (c *crowd) close(ctx context.Context) error {
 // flood has n connections post as fast as they are answered, till every viewer
 // has all.
 func (c *crowd) flood(ctx context.Context, d time.Duration, n int) (hammered, error) {
-	posters, err := posters(ctx, c.users, n, room, c.status, c.ledger)
+	posters, err := posters(ctx, c.users, n, c.path, c.status, c.ledger)
 	defer closeAll(posters)
 	if err != nil {
 		return hammered{}, c.because(err)
@@ -137,20 +138,19 @@ func (c *crowd) flood(ctx context.Context, d time.Duration, n int) (hammered, er
 // because adds to an error whose it is.
 func (c *crowd) because(err error) error { return fmt.Errorf("%s: %w", c.name, err) }
 
-// pace posts at a rate, whether or not answers have come, and returns the
-// times from post to row of every viewer.
-func (c *crowd) pace(ctx context.Context, d time.Duration, rate float64) (*histogram, error) {
-	posters, err := posters(ctx, c.users, paced, room, c.status, c.ledger)
+// pace has n connections post at a rate, whether or not answers have come, and
+// adds up the times from post to row.
+func (c *crowd) pace(ctx context.Context, d time.Duration, n int, rate float64, times *delays) error {
+	posters, err := posters(ctx, c.users, n, c.path, c.status, c.ledger)
 	defer closeAll(posters)
 	if err != nil {
-		return nil, c.because(err)
+		return c.because(err)
 	}
-	delays := &histogram{}
-	c.ledger.delays.Store(delays)
+	c.ledger.delays.Store(times)
 	defer c.ledger.delays.Store(nil)
 	tick, err := newTicker(time.Duration(float64(time.Second) / rate))
 	if err != nil {
-		return nil, err
+		return err
 	}
 	due := make(chan int, maxPosts)
 	var group errgroup.Group
@@ -176,12 +176,12 @@ func (c *crowd) pace(ctx context.Context, d time.Duration, rate float64) (*histo
 	}
 	close(due)
 	if err := errors.Join(err, tick.stop(), group.Wait()); err != nil {
-		return nil, c.because(err)
+		return c.because(err)
 	}
 	if err := c.ledger.drain(len(c.viewers.viewers)); err != nil {
-		return nil, c.because(err)
+		return c.because(err)
 	}
-	return delays, nil
+	return nil
 }
 
 // folder is a new place for a store.
@@ -336,20 +336,15 @@ func (b *bench) latency(ctx context.Context) error {
 		return b.inTurns(ctx, func(round int) error {
 			var medians, highest [2]float64
 			for turn, c := range order(round, hubbub, limit) {
-				delays, err := c.pace(ctx, b.slice, half[c])
-				if err != nil {
-					return err
-				}
-				p50, err := delays.quantile(0.5)
-				if err != nil {
-					return err
-				}
-				p99, err := delays.quantile(0.99)
-				if err != nil {
+				times := &delays{}
+				if err := c.pace(ctx, b.slice, paced, half[c], times); err != nil {
 					return err
 				}
 				at := (turn + round) % 2
-				medians[at], highest[at] = p50.Seconds(), p99.Seconds()
+				var err error
+				if medians[at], highest[at], err = times.middleAndHighest(); err != nil {
+					return err
+				}
 			}
 			if round > 0 {
 				middle.round(medians[0], medians[1])

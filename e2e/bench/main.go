@@ -61,6 +61,7 @@ type config struct {
 	viewers []int
 	senders int
 	posters []int
+	nodes   []int         // of each cluster
 	idle    int           // live connections without traffic
 	idleFor time.Duration // how long they are watched
 	settle  time.Duration // from a server's start till presence is told as it is
@@ -97,6 +98,7 @@ func measurements() []measurement {
 		{"posts", "durable posts per second", (*bench).posts},
 		{"post", "one post alone", (*bench).post},
 		{"large", "page and post with a large store, start with it", (*bench).large},
+		{"nodes", "several nodes on PostgreSQL, with NOTIFY and with NATS, beside one on SQLite", (*bench).severalNodes},
 		{"rest", "memory at rest, binary", (*bench).rest},
 	}
 }
@@ -159,6 +161,7 @@ func (b *bench) parse(args []string, stderr io.Writer) error {
 	list := flags.String("rows", "", "what to measure, of "+strings.Join(names, ",")+" (default all)")
 	viewers := flags.String("viewers", "100,1000", "viewers of one channel")
 	posters := flags.String("posters", "16,64", "clients that post at once")
+	nodes := flags.String("nodes", "1,2,3", "nodes on one PostgreSQL, which takes the first of the viewers and of the posters, in 4 channels")
 	flags.StringVar(&b.binary, "binary", "", "`file` of the server (default: build it)")
 	flags.StringVar(&b.dir, "dir", "", "`folder` on the disk to measure (default: a temporary one)")
 	flags.IntVar(&b.rounds, "rounds", 5, "rounds of each measurement")
@@ -197,6 +200,7 @@ func (b *bench) parse(args []string, stderr io.Writer) error {
 		return all
 	}
 	b.viewers, b.config.posters = numbers("viewers", *viewers), numbers("posters", *posters)
+	b.nodes = numbers("nodes", *nodes)
 	if min(b.rounds, b.senders, b.idle, b.users) < 1 || b.slice <= 0 {
 		errs = append(errs, errors.New("rounds, slice, senders, idle and users are at least 1"))
 	}

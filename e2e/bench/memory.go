@@ -41,7 +41,7 @@ func (b *bench) idleRounds(ctx context.Context, n int, pages bool, r, later *row
 	var live []string
 	var base int64
 	if err == nil {
-		live, base, err = addresses(ctx, users, pages)
+		live, base, err = addresses(ctx, users, room, pages)
 	}
 	if err := errors.Join(err, server.stop()); err != nil {
 		return err

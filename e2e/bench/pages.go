@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"slices"
 	"strconv"
 	"time"
 )
@@ -65,10 +66,11 @@ type reader struct {
 	page    []byte // of the last answer that came compressed
 }
 
-// openReaders opens connections that ask for a page. Each checks every answer.
-func openReaders(ctx context.Context, u user, path string, fields ...string) ([]*reader, error) {
-	all := make([]*reader, 0, readers)
-	for range readers {
+// openReaders opens connections that ask for a page, one for each of the users.
+// Each checks every answer.
+func openReaders(ctx context.Context, users []user, path string, fields ...string) ([]*reader, error) {
+	all := make([]*reader, 0, len(users))
+	for _, u := range users {
 		c, err := dial(ctx, u.host)
 		if err != nil {
 			return all, err
@@ -168,7 +170,7 @@ func (b *bench) pages(ctx context.Context, r *rates, server, bare *process, u us
 
 // hammerPage has several clients get a page.
 func (b *bench) hammerPage(ctx context.Context, server *process, u user, path string, fields ...string) (hammered, error) {
-	all, err := openReaders(ctx, u, path, fields...)
+	all, err := openReaders(ctx, slices.Repeat([]user{u}, readers), path, fields...)
 	defer closeReaders(all)
 	if err != nil {
 		return hammered{}, err

@@ -27,7 +27,12 @@ type process struct {
 
 // hubbub starts the server on a data folder.
 func (b *bench) hubbub(ctx context.Context, data string) (*process, error) {
-	return b.launch(ctx, data+".log", b.binary, "--addr=127.0.0.1:0", "--data="+data, "--timezone=UTC", "--post-rate=0", "--login-rate=0")
+	return b.node(ctx, data+".log", "--data="+data)
+}
+
+// node starts the server with flags that say where its store is.
+func (b *bench) node(ctx context.Context, log string, flags ...string) (*process, error) {
+	return b.launch(ctx, log, b.binary, append(flags, "--addr=127.0.0.1:0", "--timezone=UTC", "--post-rate=0", "--login-rate=0")...)
 }
 
 // floor starts a floor, which is this program again.

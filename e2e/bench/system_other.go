@@ -19,6 +19,8 @@ func onCore(_ int, start func() error) error { return start() }
 
 func cpuTime(int) (time.Duration, error) { return 0, nil }
 
+func endedTime(int) (time.Duration, error) { return 0, nil }
+
 func networkThread(int) int { return 0 }
 
 func residentMemory(int) (float64, error) { return math.NaN(), nil }

@@ -30,8 +30,9 @@ const maxMessage = 16 << 20
 // it shares a core with the server.
 type viewer struct {
 	conn   net.Conn
-	page   bool  // as a page, it is told of presence and news too
-	last   int64 // the revision of the row shown last
+	host   string // that it is connected to
+	page   bool   // as a page, it is told of presence and news too
+	last   int64  // the revision of the row shown last
 	ledger *ledger
 	heard  *atomic.Int64 // messages to all viewers, without the beats
 
@@ -61,6 +62,7 @@ func join(ctx context.Context, u user, live string, v *viewer) error {
 	if err != nil {
 		return err
 	}
+	v.host = u.host
 	v.conn, v.buffer, v.held = c.conn, make([]byte, max(4096, 2*len(early))), len(early)
 	copy(v.buffer, early)
 	return nil
@@ -200,7 +202,7 @@ func (v *viewer) row(row []byte, now time.Duration) error {
 		return fmt.Errorf("after revision %d came %d", v.last, revision)
 	}
 	v.last = revision
-	return v.ledger.deliver(revision, int(token), now)
+	return v.ledger.deliver(v.host, revision, int(token), now)
 }
 
 func leadingNumber(text []byte) (n int64, rest []byte) {

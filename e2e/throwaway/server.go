@@ -268,6 +268,24 @@ func (s *server) Close() error {
 	return errors.Join(err, s.folder.remove())
 }
 
+// Processes returns the ids of the server's process and, after it, of its
+// children, none while it is stopped.
+func (s *server) Processes() ([]int, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.running == nil {
+		return nil, nil
+	}
+	members, err := family(s.running.pid)
+	ids := []int{s.running.pid}
+	for _, m := range members {
+		if m.pid != s.running.pid {
+			ids = append(ids, m.pid)
+		}
+	}
+	return ids, err
+}
+
 // tail is the end of the log.
 func (s *server) tail() string {
 	log, err := os.ReadFile(s.log())
