@@ -160,7 +160,9 @@ func (b *bench) compareClusters(ctx context.Context, clusters []*cluster) error 
 	})
 	for i, d := range deeds {
 		for at, c := range clusters {
-			b.addSamples(d.what+", "+c.name, d.timed, samples[i][at], samples[i][0])
+			// The last round may have come to its end too soon.
+			whole := min(len(samples[i][at]), len(samples[i][0]))
+			b.addSamples(d.what+", "+c.name, d.timed, samples[i][at][:whole], samples[i][0])
 		}
 	}
 	return err
