@@ -38,7 +38,11 @@ func (h *Handlers) showChannels(w http.ResponseWriter, r *http.Request, p *compo
 	if err != nil {
 		return err
 	}
-	if p.Unread, err = h.unread(r.Context(), p.Viewer.ID); err != nil {
+	positions, err := h.Store.Positions(r.Context(), p.Viewer.ID)
+	if err != nil {
+		return err
+	}
+	if p.Unread, err = h.unread(r.Context(), positions); err != nil {
 		return err
 	}
 	view.Channels = channels
@@ -156,10 +160,11 @@ func (h *Handlers) showEarlier(w http.ResponseWriter, r *http.Request, p *compon
 	}
 	// Who looks at earlier ones may not have read the newest, unless they have
 	// never been here: what was said before concerns nobody new.
-	if view.Read, err = h.visit(r.Context(), p, view.Channel, 0); err != nil {
+	positions, err := h.visit(r.Context(), p, &view, 0)
+	if err != nil {
 		return err
 	}
-	return h.renderChannel(w, r, p, http.StatusOK, view)
+	return h.renderChannel(w, r, p, http.StatusOK, view, positions)
 }
 
 // showChannel completes the view with the channel's newest messages.
@@ -167,38 +172,42 @@ func (h *Handlers) showChannel(w http.ResponseWriter, r *http.Request, p *compon
 	if err := h.newest(r.Context(), &view); err != nil {
 		return err
 	}
-	var err error
-	if view.Read, err = h.visit(r.Context(), p, view.Channel, view.Revision); err != nil {
+	positions, err := h.visit(r.Context(), p, &view, view.Revision)
+	if err != nil {
 		return err
 	}
-	return h.renderChannel(w, r, p, status, view)
+	return h.renderChannel(w, r, p, status, view, positions)
 }
 
-// visit notes that the viewer is in a channel and has read it up to a
-// revision. It returns the position before, negative for a first visit.
-func (h *Handlers) visit(ctx context.Context, p *components.Page, channel store.Channel, upTo int64) (int64, error) {
-	position, err := h.Store.Position(ctx, p.Viewer.ID, channel.ID)
-	switch {
-	case errors.Is(err, store.ErrNotFound):
-		position, upTo = -1, max(upTo, channel.Revision)
-	case err != nil:
-		return 0, err
-	case upTo <= position && p.Viewer.LastChannel == channel.ID:
-		return position, nil
+// visit notes that the viewer is in the view's channel and has read it up to a
+// revision. It completes the view with the position before, negative for a first
+// visit, and returns the viewer's positions as they are then.
+func (h *Handlers) visit(ctx context.Context, p *components.Page, view *components.ChannelView, upTo int64) (*store.Positions, error) {
+	// Read once for all that the page says of them: each time asks the database
+	// where there are other nodes.
+	positions, err := h.Store.Positions(ctx, p.Viewer.ID)
+	if err != nil {
+		return nil, err
 	}
-	if err := h.Store.Visit(ctx, p.Viewer.ID, channel.ID, upTo, time.Now()); err != nil {
-		return 0, err
+	position, visited := positions.Of(view.Channel.ID)
+	view.Read = position
+	switch {
+	case !visited:
+		view.Read, upTo = -1, max(upTo, view.Channel.Revision)
+	case upTo <= position && p.Viewer.LastChannel == view.Channel.ID:
+		return positions, nil
+	}
+	if err := h.Store.Visit(ctx, p.Viewer.ID, view.Channel.ID, upTo, time.Now()); err != nil {
+		return nil, err
 	}
 	h.moved(p.Viewer.ID)
-	return position, nil
+	return h.Store.Positions(ctx, p.Viewer.ID)
 }
 
 // renderChannel completes the view with what stands around the messages.
-func (h *Handlers) renderChannel(w http.ResponseWriter, r *http.Request, p *components.Page, status int, view components.ChannelView) (err error) {
-	if view.Channels, err = h.Store.ChannelsNear(r.Context(), p.Viewer.ID, maxNear); err != nil {
-		return err
-	}
-	if p.Unread, err = h.unread(r.Context(), p.Viewer.ID); err != nil {
+func (h *Handlers) renderChannel(w http.ResponseWriter, r *http.Request, p *components.Page, status int, view components.ChannelView, positions *store.Positions) (err error) {
+	view.Channels = h.Store.ChannelsNear(positions, maxNear)
+	if p.Unread, err = h.unread(r.Context(), positions); err != nil {
 		return err
 	}
 	view.Presence = presenceView(h.hubs.Presence(view.Channel.ID, userOf(p)))

@@ -95,13 +95,14 @@ func (h *Handlers) markUnread(w http.ResponseWriter, r *http.Request, p *compone
 	return nil
 }
 
-// unread returns what waits for a user, for a page about to be rendered.
-func (h *Handlers) unread(ctx context.Context, userID int64) (*components.Unread, error) {
+// unread returns what waits for the user whose positions these are, for a page
+// about to be rendered.
+func (h *Handlers) unread(ctx context.Context, positions *store.Positions) (*components.Unread, error) {
 	latest, err := h.Store.LatestChannel(ctx)
 	if err != nil {
 		return nil, err
 	}
-	channels, err := h.Store.Unread(ctx, userID)
+	channels, err := h.Store.Unread(ctx, positions)
 	return &components.Unread{Channels: channels, Latest: latest}, err
 }
 
@@ -121,8 +122,8 @@ type news struct {
 
 // reader is what is known of a user who has a live connection.
 type reader struct {
-	positions map[int64]int64 // by channel
-	unread    map[int64]int   // by channel, where there are any
+	positions *store.Positions
+	unread    map[int64]int // by channel, where there are any
 }
 
 func newNews(h *Handlers) *news {
@@ -247,7 +248,7 @@ func (n *news) load(ctx context.Context, userID int64) (*reader, error) {
 	if err != nil {
 		return nil, err
 	}
-	channels, err := n.h.Store.Unread(ctx, userID)
+	channels, err := n.h.Store.Unread(ctx, positions)
 	if err != nil {
 		return nil, err
 	}
@@ -263,7 +264,7 @@ func (n *news) load(ctx context.Context, userID int64) (*reader, error) {
 func (n *news) count(ctx context.Context, channelID int64) error {
 	var window *hub.Window
 	for id, reader := range n.readers {
-		position, visited := reader.positions[channelID]
+		position, visited := reader.positions.Of(channelID)
 		if !visited {
 			continue
 		}

@@ -285,15 +285,11 @@ func (s *Store) Channels(context.Context) ([]Channel, error) {
 	return s.directory.pick(func(int64) bool { return true }), nil
 }
 
-// ChannelsNear returns the channels that matter most to a user, n at most: those
-// visited last and then the newest of the others. They are in the order of
-// their names.
-func (s *Store) ChannelsNear(ctx context.Context, userID int64, n int) ([]Channel, error) {
-	positions, err := s.positionsOf(ctx, userID)
-	if err != nil {
-		return nil, err
-	}
-	return s.directory.near(positions.latestFirst, n), nil
+// ChannelsNear returns the channels that matter most to the user whose positions
+// these are, n at most: those visited last and then the newest of the others.
+// They are in the order of their names.
+func (s *Store) ChannelsNear(p *Positions, n int) []Channel {
+	return s.directory.near(p.latestFirst, n)
 }
 
 // near returns the channels with some ids and then the newest of the others, n

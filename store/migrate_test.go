@@ -299,7 +299,7 @@ func describe(t *testing.T, s *Store) contents {
 			break
 		}
 		c.users++
-		c.all = append(c.all, u, must[map[int64]int64](t)(s.Positions(t.Context(), id)))
+		c.all = append(c.all, u, must[*Positions](t)(s.Positions(t.Context(), id)).revision)
 	}
 	for _, channel := range must[[]Channel](t)(s.Channels(t.Context())) {
 		c.channels++

@@ -398,3 +398,32 @@ func TestPostgresAway(t *testing.T) {
 		t.Errorf("there are %+v, %v", messages, err)
 	}
 }
+
+// TestPositionsAreOfAMoment shows that what a page says of a user's positions is
+// read once, whatever another node writes meanwhile.
+func TestPositionsAreOfAMoment(t *testing.T) {
+	t.Parallel()
+	a, b := newNodes(t)
+	anna := newUser(t, a, "Anna")
+	first, second := newChannel(t, a, "a"), newChannel(t, a, "b")
+	check(t, a.Visit(t.Context(), anna.ID, first.ID, 0, noon))
+	if _, _, err := b.Refresh(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	before := must[*Positions](t)(b.Positions(t.Context(), anna.ID))
+	check(t, a.Visit(t.Context(), anna.ID, second.ID, 3, noon.Add(time.Second)))
+	after := must[*Positions](t)(b.Positions(t.Context(), anna.ID))
+	for _, tt := range []struct {
+		at        *Positions
+		wantNear  string
+		wantRead  int64
+		wantKnown bool
+	}{{before, "a", 0, false}, {after, "b", 3, true}} {
+		if near := names(b.ChannelsNear(tt.at, 1)); near != tt.wantNear {
+			t.Errorf("near is %q, want %q", near, tt.wantNear)
+		}
+		if read, known := tt.at.Of(second.ID); read != tt.wantRead || known != tt.wantKnown {
+			t.Errorf("read up to %d, %v; want %d, %v", read, known, tt.wantRead, tt.wantKnown)
+		}
+	}
+}

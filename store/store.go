@@ -29,7 +29,7 @@ type Store struct {
 	directory directory
 	sessions  cache[string, session]
 	users     cache[int64, User]
-	positions cache[int64, *positions]
+	positions cache[int64, *Positions]
 }
 
 // Open opens a database and brings an older one up to date. The database is

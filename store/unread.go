@@ -16,8 +16,9 @@ type Unread struct {
 	Count     int // 1 to MaxUnread
 }
 
-// positions is how far a user has read, everywhere.
-type positions struct {
+// Positions is how far a user has read, everywhere, at a moment.
+type Positions struct {
+	userID      int64
 	revision    map[int64]int64 // by channel
 	latestFirst []int64         // the channels, from the one visited last
 
@@ -26,16 +27,23 @@ type positions struct {
 	as     int64 // the sum of the channels' revisions at which unread was counted, negative for never
 }
 
-// positionsOf returns the positions of a user. They are shared.
-func (s *Store) positionsOf(ctx context.Context, userID int64) (*positions, error) {
-	return s.positions.get(userID, func() (*positions, error) {
+// Of returns the revision up to which the user has read a channel, and whether
+// they have ever been in it.
+func (p *Positions) Of(channelID int64) (revision int64, visited bool) {
+	revision, visited = p.revision[channelID]
+	return revision, visited
+}
+
+// Positions returns the positions of a user, as they are now.
+func (s *Store) Positions(ctx context.Context, userID int64) (*Positions, error) {
+	return s.positions.get(userID, func() (*Positions, error) {
 		rows, err := s.readers.QueryContext(ctx, `
 			SELECT channel_id, revision FROM positions WHERE user_id = $1 ORDER BY visited_at DESC, channel_id`, userID)
 		if err != nil {
 			return nil, err
 		}
 		defer rows.Close()
-		p := &positions{revision: map[int64]int64{}, as: -1}
+		p := &Positions{userID: userID, revision: map[int64]int64{}, as: -1}
 		for rows.Next() {
 			var channelID, revision int64
 			if err := rows.Scan(&channelID, &revision); err != nil {
@@ -57,25 +65,15 @@ func (s *Store) Position(ctx context.Context, userID, channelID int64) (int64, e
 			SELECT revision FROM positions WHERE user_id = $1 AND channel_id = $2`, userID, channelID).Scan(&revision)
 		return revision, notFound(err)
 	}
-	p, err := s.positionsOf(ctx, userID)
+	p, err := s.Positions(ctx, userID)
 	if err != nil {
 		return 0, err
 	}
-	revision, visited := p.revision[channelID]
+	revision, visited := p.Of(channelID)
 	if !visited {
 		return 0, ErrNotFound
 	}
 	return revision, nil
-}
-
-// Positions returns the positions of a user, by channel. They are shared: do
-// not change them.
-func (s *Store) Positions(ctx context.Context, userID int64) (map[int64]int64, error) {
-	p, err := s.positionsOf(ctx, userID)
-	if err != nil {
-		return nil, err
-	}
-	return p.revision, nil
 }
 
 // Visit notes that a user has gone into a channel, the last one for now, and
@@ -122,16 +120,12 @@ func (s *Store) MarkUnread(ctx context.Context, userID, channelID, id int64) err
 	})
 }
 
-// Unread returns the channels with unread messages for a user, of those that
-// the user has been in, in the order of their ids. They are shared: do not
-// change them.
-func (s *Store) Unread(ctx context.Context, userID int64) ([]Unread, error) {
+// Unread returns the channels with unread messages for the user whose positions
+// these are, of those that the user has been in, in the order of their ids. They
+// are shared: do not change them.
+func (s *Store) Unread(ctx context.Context, p *Positions) (_ []Unread, err error) {
 	if s.engine.shared() {
-		return s.countUnread(ctx, userID)
-	}
-	p, err := s.positionsOf(ctx, userID)
-	if err != nil {
-		return nil, err
+		return s.countUnread(ctx, p.userID)
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -141,7 +135,7 @@ func (s *Store) Unread(ctx context.Context, userID int64) ([]Unread, error) {
 		return nil, nil
 	}
 	if sum != p.as {
-		if p.unread, err = s.countUnread(ctx, userID); err != nil {
+		if p.unread, err = s.countUnread(ctx, p.userID); err != nil {
 			return nil, err
 		}
 		p.as = sum

@@ -62,7 +62,7 @@ func TestUnread(t *testing.T) {
 		}
 		wantUnread(t, s, anna, Unread{other.ID, 1}, Unread{quiet.ID, MaxUnread})
 		want := map[int64]int64{general.ID: 99, other.ID: 1, quiet.ID: 1}
-		if got := must[map[int64]int64](t)(s.Positions(t.Context(), anna.ID)); !reflect.DeepEqual(got, want) {
+		if got := must[*Positions](t)(s.Positions(t.Context(), anna.ID)).revision; !reflect.DeepEqual(got, want) {
 			t.Errorf("got %v, want %v", got, want)
 		}
 	})
@@ -70,7 +70,7 @@ func TestUnread(t *testing.T) {
 
 func wantUnread(t *testing.T, s *Store, u User, want ...Unread) {
 	t.Helper()
-	if got := must[[]Unread](t)(s.Unread(t.Context(), u.ID)); !reflect.DeepEqual(got, want) {
+	if got := must[[]Unread](t)(s.Unread(t.Context(), must[*Positions](t)(s.Positions(t.Context(), u.ID)))); !reflect.DeepEqual(got, want) {
 		t.Errorf("unread for %s: got %v, want %v", u.Name, got, want)
 	}
 }
@@ -93,7 +93,9 @@ func TestChannelsNear(t *testing.T) {
 		for _, name := range []string{"e", "d", "c", "b", "a"} {
 			channels[name] = newChannel(t, s, name)
 		}
-		near := func(n int) string { return names(must[[]Channel](t)(s.ChannelsNear(t.Context(), anna.ID, n))) }
+		near := func(n int) string {
+			return names(s.ChannelsNear(must[*Positions](t)(s.Positions(t.Context(), anna.ID)), n))
+		}
 		if got := near(3); got != "abc" {
 			t.Errorf("without a visit: got %s, want the newest", got)
 		}
