@@ -1,6 +1,7 @@
 package bus
 
 import (
+	"crypto/rand"
 	"fmt"
 	"testing"
 	"time"
@@ -67,4 +68,27 @@ func BenchmarkTell(b *testing.B) {
 		b.ReportMetric(float64(told)/took.Seconds(), "told/s")
 		b.ReportMetric(float64(notices)/took.Seconds(), "notices/s")
 	})
+}
+
+// BenchmarkRead is to read what another node tells: of one channel, and of a
+// thousand people.
+func BenchmarkRead(b *testing.B) {
+	thousand := Notice{Presence: []Presence{{Channel: 1}}}
+	for id := range int64(1000) {
+		thousand.Presence[0].Here = append(thousand.Presence[0].Here, User{100_000 + id, "Erika Mustermann"})
+	}
+	for name, told := range map[string]Notice{
+		"one channel": {Channels: map[int64]int64{1234: 56789}}, "a thousand people": thousand,
+	} {
+		b.Run(name, func(b *testing.B) {
+			told.Node, told.Number = rand.Text(), 1234
+			texts, _ := letter{Notice: told}.write(maxMessage)
+			b.SetBytes(int64(len(texts[0])))
+			for b.Loop() {
+				if _, err := read(texts[0]); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
 }

@@ -15,6 +15,10 @@
 // what the kernel takes on its core to deliver packets, so what the generator
 // does is not in it, but for the caches that they share.
 //
+// Several nodes have no floor: they stand beside one node on SQLite. PostgreSQL,
+// NATS and all nodes share the servers' core, and what each of them takes is
+// told apart.
+//
 // Every answer is checked: each viewer gets each row once and in order, and
 // nothing else; each page holds its 100 rows; each accepted post is in the
 // store. The command fails where a check does, and never for a time.
@@ -98,7 +102,7 @@ func measurements() []measurement {
 		{"posts", "durable posts per second", (*bench).posts},
 		{"post", "one post alone", (*bench).post},
 		{"large", "page and post with a large store, start with it", (*bench).large},
-		{"nodes", "several nodes on PostgreSQL, with NOTIFY and with NATS, beside one on SQLite", (*bench).severalNodes},
+		{"nodes", "several nodes on PostgreSQL, with NOTIFY and with NATS, beside one on SQLite: what each kind of process takes", (*bench).severalNodes},
 		{"rest", "memory at rest, binary", (*bench).rest},
 	}
 }
@@ -154,11 +158,11 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 func (b *bench) parse(args []string, stderr io.Writer) error {
 	flags := flag.NewFlagSet("bench", flag.ContinueOnError)
 	flags.SetOutput(stderr)
-	var names []string
+	var names, lines []string
 	for _, m := range measurements() {
-		names = append(names, m.name)
+		names, lines = append(names, m.name), append(lines, m.name+": "+m.help)
 	}
-	list := flags.String("rows", "", "what to measure, of "+strings.Join(names, ",")+" (default all)")
+	list := flags.String("rows", "", "what to measure (default all), with commas between:\n"+strings.Join(lines, "\n"))
 	viewers := flags.String("viewers", "100,1000", "viewers of one channel")
 	posters := flags.String("posters", "16,64", "clients that post at once")
 	nodes := flags.String("nodes", "1,2,3", "nodes on one PostgreSQL, which takes the first of the viewers and of the posters, in 4 channels")
