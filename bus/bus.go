@@ -174,19 +174,11 @@ func (b *Bus) tell(n Notice) {
 	alone := b.onNATS && b.listening && !time.Now().Before(b.deafUntil)
 	switch {
 	case !alone:
-		b.tellPostgres(l)
+		b.postgres.add(l)
 	case !b.alone:
-		b.tellPostgres(letter{signs: signs{NATS: true}})
+		b.postgres.add(letter{signs: signs{NATS: true}})
 	}
 	b.alone = alone
-}
-
-// tellPostgres has a letter go over PostgreSQL. It is called under the lock.
-func (b *Bus) tellPostgres(l letter) {
-	b.postgres.add(l)
-	if b.silent {
-		b.postgres.waiting.age()
-	}
 }
 
 // Close sends what waits and says goodbye, for two seconds at most or until ctx
@@ -247,7 +239,7 @@ func (b *Bus) heed(s signs) (missed bool) {
 	defer b.mu.Unlock()
 	if s.Deaf {
 		if b.alone {
-			b.tellPostgres(letter{signs: signs{NATS: true}})
+			b.postgres.add(letter{signs: signs{NATS: true}})
 			b.alone = false
 		}
 		b.deafUntil = time.Now().Add(deafTime)
@@ -255,7 +247,7 @@ func (b *Bus) heed(s signs) (missed bool) {
 	if s.NATS {
 		b.othersOn = true
 		if !b.onNATS {
-			b.tellPostgres(letter{signs: signs{Deaf: true}})
+			b.postgres.add(letter{signs: signs{Deaf: true}})
 			missed = true
 		}
 	}
@@ -268,7 +260,7 @@ func (b *Bus) sayDeaf(anyone bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if !b.onNATS && (anyone || b.nats != nil || b.othersOn) {
-		b.tellPostgres(letter{signs: signs{Deaf: true}})
+		b.postgres.add(letter{signs: signs{Deaf: true}})
 	}
 }
 

@@ -230,7 +230,7 @@ func (b *Bus) leaveNATS(d draft, err error) {
 		d.Deaf = true
 		b.connFailed.ring()
 	}
-	b.tellPostgres(d.letter(b.node))
+	b.postgres.add(d.letter(b.node))
 	first := !b.natsAway && !b.closed
 	b.natsAway = true
 	b.mu.Unlock()

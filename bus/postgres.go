@@ -104,7 +104,8 @@ func (b *Bus) notifyOn(ctx context.Context, conn **pgx.Conn, texts [][]byte) (er
 	return err
 }
 
-// keep has a draft wait that PostgreSQL has not taken.
+// keep has a draft wait that PostgreSQL has not taken, but for what will not be
+// true any more.
 func (b *Bus) keep(d draft, err error) {
 	b.mu.Lock()
 	d.add(b.postgres.waiting.letter(b.node))
