@@ -42,9 +42,9 @@ const (
 	// closeTime is how long Close goes on sending.
 	closeTime = 2 * time.Second
 
-	// oddTime is the least time between two words in the log on what is none of
+	// wonderTime is the least time between two words in the log on what is none of
 	// ours.
-	oddTime = time.Minute
+	wonderTime = time.Minute
 )
 
 // Options are what a Bus needs.
@@ -57,7 +57,8 @@ type Options struct {
 	NATS string
 
 	// Cluster tells this database from others that use the same NATS. All nodes
-	// of the database have the same, and it does not change.
+	// of the database have the same, and it does not change. It may be "" where
+	// there is no NATS.
 	Cluster string
 
 	Log *slog.Logger
@@ -121,6 +122,9 @@ func Open(options Options) (*Bus, error) {
 	servers, err := parseServers(options.NATS)
 	if err != nil {
 		return nil, err
+	}
+	if servers != "" && options.Cluster == "" {
+		return nil, errors.New("NATS: what tells this database from others is missing")
 	}
 	b := &Bus{
 		database: database, servers: servers, subject: subject(options.Cluster), log: options.Log,
@@ -275,7 +279,7 @@ func (b *Bus) missed() {
 func (b *Bus) wonder(what string, err error) {
 	b.mu.Lock()
 	now := time.Now()
-	quiet := now.Sub(b.wondered) < oddTime
+	quiet := now.Sub(b.wondered) < wonderTime
 	if !quiet {
 		b.wondered = now
 	}

@@ -54,9 +54,7 @@ func TestDelivery(t *testing.T) {
 		all[1].await(t, "it was told everything", knowsEverything)
 		all[2].await(t, "it was told everything", knowsEverything)
 		ownNotHeard(t, all[0], all[1])
-		if texts := spy.heard("channels"); len(texts) > 0 {
-			t.Errorf("this went over PostgreSQL too: %s", texts)
-		}
+		spy.heardNone(t, "channels", all[0], all[1])
 	})
 	t.Run("another cluster on the same NATS", func(t *testing.T) {
 		t.Parallel()
@@ -76,42 +74,52 @@ func ownNotHeard(t *testing.T, a, b *node) {
 	a.await(t, "it heard none but others", func(w *world) bool { return len(w.told) == 1 && w.told[b.node] })
 }
 
-// TestMerged: a crowd of things told at once is few notices.
+// TestMerged: however much is told, it is no more notices than the pace allows.
 func TestMerged(t *testing.T) {
 	t.Parallel()
 	_, server := servers(t)
-	for name, options := range map[string]Options{
-		"PostgreSQL": {Database: database(t)},
-		"NATS":       {Database: database(t), NATS: server.URL()},
+	for name, tt := range map[string]struct {
+		options Options
+		pace    time.Duration
+	}{
+		"PostgreSQL": {Options{Database: database(t)}, notifyPace},
+		"NATS":       {Options{Database: database(t), NATS: server.URL()}, publishPace},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			all := nodes(t, options, "a", "b")
-			const tellers, each = 8, 2000
-			var work sync.WaitGroup
+			all := nodes(t, tt.options, "a", "b")
+			if tt.options.NATS != "" {
+				all[0].is(t, "it tells NATS alone", settled)
+			}
+			const tellers, span = 4, 300 * time.Millisecond
+			last := make([]int64, tellers)
 			began := time.Now()
+			var work sync.WaitGroup
 			for teller := range int64(tellers) {
 				work.Go(func() {
-					for i := range int64(each) {
-						all[0].Tell(Notice{Channels: map[int64]int64{teller: i + 1, i % 50: 0}, Readers: []int64{i}})
+					for time.Since(began) < span {
+						last[teller]++
+						all[0].Tell(Notice{Channels: map[int64]int64{teller: last[teller]}, Readers: []int64{last[teller] % 100}})
+						time.Sleep(tt.pace / 10) // or there is no time to send
 					}
 				})
 			}
 			work.Wait()
 			all[1].await(t, "all have come", func(w *world) bool {
 				for teller := range int64(tellers) {
-					if w.channels[teller] != each {
+					if w.channels[teller] != last[teller] {
 						return false
 					}
 				}
-				return len(w.channels) == 50 && len(w.readers) == each
+				return len(w.readers) == 100
 			})
-			all[1].mu.Lock()
-			defer all[1].mu.Unlock()
-			// A send takes its pace at least, and few take long enough to be split.
-			if most := 20 + 20*int(time.Since(began)/publishPace); all[1].knows.notices > min(most, tellers*each/8) {
-				t.Errorf("%d notices for %d that were told in %v", all[1].knows.notices, tellers*each, time.Since(began))
-			}
+			most := 2 + int(time.Since(began)/tt.pace)
+			all[1].await(t, "there were few notices", func(w *world) bool {
+				if w.notices > most {
+					t.Errorf("%d notices for %d that were told, over %d", w.notices, last, most)
+				}
+				return true
+			})
 		})
 	}
 }
@@ -400,9 +408,7 @@ func TestNATSStopped(t *testing.T) {
 	spy := newSpy(t, text)
 	reach(t, a, 4, 1, b)
 	reach(t, b, 5, 1, a)
-	if texts := spy.heard("channels"); len(texts) > 0 {
-		t.Errorf("this went over PostgreSQL too: %s", texts)
-	}
+	spy.heardNone(t, "channels", a, b)
 }
 
 // TestCutOffNATS: one node loses NATS and the other does not. They hear each
@@ -554,10 +560,11 @@ func TestForeign(t *testing.T) {
 	check(t, nc.Publish(subject("foreign"), []byte{0xff, 0, 1}))
 	check(t, nc.Publish(subject("foreign"), []byte(`{"node":"x","channels":{"77":1},"users":[`+strings.Repeat("1,", maxMessage/2)+`1]}`)))
 	check(t, nc.Flush())
+	check(t, nc.Publish(subject("foreign"), []byte(`{"node":"x","channels":{"3":1}}`)))
 	reach(t, b, 1, 1, a)
 	_, err = conn.Exec(t.Context(), `SELECT pg_notify('hubbub', '{"node":"x","channels":{"2":1},"new":{"to":"come"}}')`)
 	check(t, err)
-	a.await(t, "it heard what makes sense", func(w *world) bool { return w.channels[2] == 1 })
+	a.await(t, "it heard what makes sense", func(w *world) bool { return w.channels[2] == 1 && w.channels[3] == 1 })
 	a.await(t, "it heard nothing else", func(w *world) bool { return w.channels[77] == 0 && len(w.told) == 2 })
 	a.log.await(t, 1, "is no notice")
 }
@@ -664,7 +671,7 @@ func TestOpen(t *testing.T) {
 		{good, "nats://hubbub:sec/ret@a"},
 		{good, "nats://hubbub:secret@a:port"},
 	} {
-		b, err := Open(Options{Database: tt.database, NATS: tt.nats})
+		b, err := Open(Options{Database: tt.database, NATS: tt.nats, Cluster: "test"})
 		if err == nil || b != nil {
 			t.Errorf("%q with %q is taken", tt.database, tt.nats)
 		} else if strings.Contains(err.Error(), "sec") {
@@ -672,9 +679,17 @@ func TestOpen(t *testing.T) {
 		}
 	}
 	for _, servers := range []string{"", "nats://a", "a:4222", "nats://a,nats://b:4222", "nats://a, b", "tls://hubbub:secret@a", "nats://[::1]:4222"} {
-		if _, err := Open(Options{Database: good, NATS: servers}); err != nil {
+		if _, err := Open(Options{Database: good, NATS: servers, Cluster: "test"}); err != nil {
 			t.Errorf("%q: %v", servers, err)
 		}
+	}
+}
+
+// TestOpenWithoutCluster: two databases would hear each other.
+func TestOpenWithoutCluster(t *testing.T) {
+	t.Parallel()
+	if _, err := Open(Options{Database: "postgres://hubbub@127.0.0.1/hubbub", NATS: "nats://a"}); err == nil {
+		t.Error("it is taken")
 	}
 }
 

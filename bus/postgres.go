@@ -14,8 +14,8 @@ const (
 	// 8000.
 	maxPayload = 7999
 
-	// notifyPace is the least time between two sends: each takes the one lock
-	// that PostgreSQL has for all notifications of all databases.
+	// notifyPace is the least time between two sends: each takes a lock that
+	// PostgreSQL has one of, see notify.
 	notifyPace = 5 * time.Millisecond
 )
 
@@ -47,9 +47,10 @@ func hangUp(conn *pgx.Conn) {
 
 // notify sends what PostgreSQL is to carry until ctx ends or all is sent.
 //
-// It has a connection of its own, and its transactions write nothing: from a
-// NOTIFY to the end of its transaction PostgreSQL holds a lock that there is
-// one of, and with something written that takes a wait for the disk.
+// It has a connection of its own, and its transactions write nothing: of all
+// transactions with a NOTIFY, in all its databases, PostgreSQL has one commit at
+// a time. One that had written something would have the others wait until the
+// disk has it.
 func (b *Bus) notify(ctx context.Context) {
 	var conn *pgx.Conn
 	defer func() {

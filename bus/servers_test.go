@@ -338,6 +338,26 @@ func newSpy(t testing.TB, database string) *spy {
 	return s
 }
 
+// heardNone fails the test if anything with some words has gone over PostgreSQL
+// that the nodes told before.
+func (s *spy) heardNone(t testing.TB, words string, all ...*node) {
+	t.Helper()
+	for i, n := range all {
+		last := int64(1_000_000 + i)
+		n.Bus.mu.Lock()
+		n.postgres.add(letter{Notice: Notice{Readers: []int64{last}}})
+		n.Bus.mu.Unlock()
+		for deadline := time.Now().Add(patience); len(s.heard(fmt.Sprint(last))) == 0; time.Sleep(5 * time.Millisecond) {
+			if time.Now().After(deadline) {
+				t.Fatalf("the spy hears nothing of %s", n.name)
+			}
+		}
+	}
+	if texts := s.heard(words); len(texts) > 0 {
+		t.Errorf("this went over PostgreSQL: %s", texts)
+	}
+}
+
 // heard returns the texts so far that hold some words.
 func (s *spy) heard(words string) []string {
 	s.mu.Lock()
