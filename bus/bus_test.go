@@ -21,14 +21,14 @@ func everything() Notice {
 	return Notice{
 		Channels: map[int64]int64{1: 7, 2: 0}, Users: []int64{11}, Readers: []int64{12, 13},
 		Presence: []Presence{{Channel: 1, Here: []User{{21, "Ada"}, {22, "张伟"}}, Whole: true}},
-		Typing:   []Typing{{1, 21}}, Ask: true,
+		Moments:  []Moment{moment(1, 21)}, Ask: true,
 	}
 }
 
 func knowsEverything(w *world) bool {
 	revision, isNew := w.channels[2]
 	return w.channels[1] == 7 && isNew && revision == 0 && w.users[11] && w.readers[12] && w.readers[13] &&
-		reflect.DeepEqual(w.here[1], map[int64]string{21: "Ada", 22: "张伟"}) && w.typing[Typing{1, 21}] && w.asked > 0
+		reflect.DeepEqual(w.here[1], map[int64]string{21: "Ada", 22: "张伟"}) && w.moments[moment(1, 21)] && w.asked > 0
 }
 
 func TestDelivery(t *testing.T) {
@@ -214,7 +214,7 @@ func TestKept(t *testing.T) {
 			missedA, missedB := a.missedSoFar(), b.missedSoFar()
 
 			cut(wire)
-			a.Tell(Notice{Presence: []Presence{{Channel: 1, Here: []User{{1, "Ada"}}}}, Typing: []Typing{{1, 1}}, Readers: []int64{1000}})
+			a.Tell(Notice{Presence: []Presence{{Channel: 1, Here: []User{{1, "Ada"}}}}, Moments: []Moment{moment(1, 1)}, Readers: []int64{1000}})
 			a.is(t, "it knows that nobody takes what it tells", func(b *Bus) bool { return b.silent })
 			for i := range int64(100) {
 				a.Tell(Notice{Channels: map[int64]int64{i: i + 2}, Users: []int64{i}, Readers: []int64{i}})
@@ -235,7 +235,7 @@ func TestKept(t *testing.T) {
 			a.is(t, "it listens", listening)
 			reach(t, b, 500, 1, a)
 			reach(t, a, 501, 1, b)
-			b.await(t, "it was not told who was there", func(w *world) bool { return len(w.here) == 0 && len(w.typing) == 0 })
+			b.await(t, "it was not told who was there", func(w *world) bool { return len(w.here) == 0 && len(w.moments) == 0 })
 			if now := b.missedSoFar(); now != missedB {
 				t.Errorf("b missed %d times, where nothing was lost to it", now-missedB)
 			}
