@@ -69,6 +69,7 @@ func TestDocument(t *testing.T) {
 			ann.want(t, `[...`+list+`.querySelectorAll(".delete")].filter(e => e.checkVisibility()).length === 1`)
 			ann.remove(t, "mine")
 			ann.waitFor(t, settled)
+			ann.waitRow(t, "sixth")
 			want := append(numbered(110)[13:], "third", "fourth", "fifth\nof\nsix\nlines\nor\nso", "sixth")
 			if got := ann.rows(t); !slices.Equal(got[len(got)-50:], want[len(want)-50:]) {
 				t.Errorf("the rows are %q", got)

@@ -300,7 +300,9 @@ func TestNodesInBrowser(t *testing.T) {
 	}
 
 	// What is refused stays in the form, and is sent by the same button.
-	ann.expect("status of 503")
+	for _, p := range []*person{ann, bob} {
+		p.expect("status of 503")
+	}
 	noError(t, n.postgres.Stop())
 	ann.fill(t, "#body", "kept")
 	ann.click(t, send)
