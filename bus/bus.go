@@ -49,7 +49,9 @@ const (
 
 // Options are what a Bus needs.
 type Options struct {
-	// Database is the postgres:// URL of the database.
+	// Database is the address of the database, as pgx takes it: a URL such as
+	// postgres://hubbub@a,b/hubbub. What it leaves out comes from libpq's
+	// environment variables and files.
 	Database string
 
 	// NATS is the URLs of NATS servers, such as "nats://a,nats://b:4222", or
@@ -303,10 +305,8 @@ func parseServers(text string) (string, error) {
 		if err != nil || u.Hostname() == "" {
 			return "", errors.New("NATS: not a URL such as nats://host:4222, or several with commas between")
 		}
-		switch u.Scheme {
-		case "nats", "tls", "ws", "wss":
-		default:
-			return "", errors.New("NATS: the URLs begin with nats://, tls://, ws:// or wss://")
+		if u.Scheme != "nats" && u.Scheme != "tls" {
+			return "", errors.New("NATS: the URLs begin with nats:// or tls://")
 		}
 	}
 	return text, nil

@@ -659,8 +659,6 @@ func TestOpen(t *testing.T) {
 	t.Parallel()
 	const good = "postgres://hubbub:secret@127.0.0.1/hubbub"
 	for _, tt := range []struct{ database, nats string }{
-		{"", ""},
-		{"host=127.0.0.1 password=secret", ""},
 		{"mysql://hubbub:secret@127.0.0.1/hubbub", ""},
 		{"postgres://hubbub:sec/ret@127.0.0.1/hubbub", ""},
 		{"postgres://hubbub:secret@127.0.0.1:port/hubbub", ""},
@@ -668,6 +666,8 @@ func TestOpen(t *testing.T) {
 		{good, "nats://"},
 		{good, "nats://a,,nats://b"},
 		{good, "http://hubbub:secret@a"},
+		{good, "ws://hubbub:secret@a"},
+		{good, "nats://a,wss://hubbub:secret@b"},
 		{good, "nats://hubbub:sec/ret@a"},
 		{good, "nats://hubbub:secret@a:port"},
 	} {
@@ -676,6 +676,11 @@ func TestOpen(t *testing.T) {
 			t.Errorf("%q with %q is taken", tt.database, tt.nats)
 		} else if strings.Contains(err.Error(), "sec") {
 			t.Errorf("the password is in %q", err)
+		}
+	}
+	for _, database := range []string{"host=127.0.0.1 password=secret", "postgres://hubbub:secret@a,b:5433/hubbub?target_session_attrs=primary"} {
+		if _, err := Open(Options{Database: database}); err != nil {
+			t.Errorf("%q: %v", database, err)
 		}
 	}
 	for _, servers := range []string{"", "nats://a", "a:4222", "nats://a,nats://b:4222", "nats://a, b", "tls://hubbub:secret@a", "nats://[::1]:4222"} {

@@ -51,7 +51,9 @@ type Presence struct {
 	Gone    []int64 `json:"g,omitempty"` // ids of users
 
 	// Whole says that those who are here are all: what the node has said of the
-	// channel before holds no more.
+	// channel before holds no more. Where one message cannot carry so many, they
+	// come in several, none of which is whole: who is not in them and is not said
+	// to be gone is forgotten by the others after a time, as if the node were.
 	Whole bool `json:"w,omitempty"`
 }
 
@@ -157,8 +159,9 @@ func (l letter) write(limit int) (texts [][]byte, left int) {
 	}
 }
 
-// split parts the letter after so many items. All that is no item goes into the
-// second part: the node says Bye last.
+// split parts the letter after so many items, or near that: who is in a channel
+// is parted only where the letter says nothing else. All that is no item goes
+// into the second part: the node says Bye last.
 func (l letter) split(after int) (first, second letter) {
 	first.Node, first.Number = l.Node, l.Number
 	second = l
@@ -175,15 +178,20 @@ func (l letter) split(after int) (first, second letter) {
 	first.Readers, second.Readers = cut(l.Readers, &after)
 	first.Moments, second.Moments = cut(l.Moments, &after)
 	second.Presence = nil
-	for _, p := range l.Presence {
+	for i, p := range l.Presence {
 		switch {
 		case after >= p.items():
 			first.Presence = append(first.Presence, p)
 			after -= p.items()
-		case after == 0:
+		case after == 0, first.items() > 0:
 			second.Presence = append(second.Presence, p)
+			after = 0
+		case i < len(l.Presence)-1, l.Ask, l.Bye, l.signs != signs{}:
+			first.Presence = append(first.Presence, p)
+			after = 0
 		default:
-			begin, end := Presence{Channel: p.Channel, Whole: p.Whole}, Presence{Channel: p.Channel}
+			// Neither is whole: who is in the one is not gone for the other.
+			begin, end := Presence{Channel: p.Channel}, Presence{Channel: p.Channel}
 			begin.Here, end.Here = cut(p.Here, &after)
 			begin.Gone, end.Gone = cut(p.Gone, &after)
 			first.Presence = append(first.Presence, begin)
@@ -250,9 +258,15 @@ func (d *draft) add(l letter) {
 			d.presence = map[int64]*crowd{}
 		}
 		c := d.presence[p.Channel]
-		if c == nil || p.Whole {
-			c = &crowd{whole: p.Whole, users: map[int64]arrival{}}
+		if c == nil {
+			c = &crowd{users: map[int64]arrival{}}
 			d.presence[p.Channel] = c
+		}
+		if p.Whole {
+			c.whole = true
+			for id := range c.users {
+				c.users[id] = arrival{} // to be said, for the whole may have to be cut
+			}
 		}
 		for _, u := range p.Here {
 			c.users[u.ID] = arrival{true, u.Name}
@@ -300,10 +314,9 @@ func (d *draft) letter(node string) letter {
 	for channel, c := range d.presence {
 		p := Presence{Channel: channel, Whole: c.whole}
 		for id, a := range c.users {
-			switch {
-			case a.here:
+			if a.here {
 				p.Here = append(p.Here, User{id, a.name})
-			case !c.whole:
+			} else {
 				p.Gone = append(p.Gone, id)
 			}
 		}

@@ -50,7 +50,7 @@ func TestMergedWhileWaiting(t *testing.T) {
 		Channels: map[int64]int64{1: 5, 2: 1, 3: 0}, Users: []int64{7, 8}, Readers: []int64{9},
 		Presence: []Presence{
 			{Channel: 1, Here: []User{bob, zhang}, Gone: []int64{1}},
-			{Channel: 2, Here: []User{zhang}, Whole: true},
+			{Channel: 2, Here: []User{zhang}, Gone: []int64{1, 2}, Whole: true},
 		},
 		Moments: []Moment{moment(1, 7), moment(1, 7)}, Ask: true,
 	}
@@ -80,7 +80,8 @@ func TestTooManyUsers(t *testing.T) {
 	}
 }
 
-// TestWrite: whatever is told in however many texts is read as it was told.
+// TestWrite: whatever is told in however many texts is read as it was told. What
+// is whole stays whole where it fits into one.
 func TestWrite(t *testing.T) {
 	t.Parallel()
 	for round := range 120 {
@@ -107,10 +108,17 @@ func TestWrite(t *testing.T) {
 			}
 			told.Presence = append(told.Presence, p)
 		}
+		limit := 600 + random.IntN(9000)
 		var want draft
 		want.add(letter{told, signs{Unsure: true}})
+		for _, p := range told.Presence {
+			alone, err := json.Marshal(letter{Notice: Notice{Node: told.Node, Number: told.Number, Presence: []Presence{p}}})
+			if err != nil {
+				t.Fatal(err)
+			}
+			want.presence[p.Channel].whole = p.Whole && len(alone) <= limit
+		}
 
-		limit := 600 + random.IntN(9000)
 		texts, left := letter{told, signs{Unsure: true}}.write(limit)
 		if left != 0 {
 			t.Fatalf("round %d: %d items left out", round, left)
@@ -137,6 +145,105 @@ func TestWrite(t *testing.T) {
 		}
 		if whole, err := json.Marshal(letter{told, signs{Unsure: true}}); err != nil || len(whole) <= limit != (len(texts) == 1) {
 			t.Fatalf("round %d: %d texts for %d bytes, %d each", round, len(texts), len(whole), limit)
+		}
+	}
+}
+
+// TestCut: who is there, and is told of again in more texts than one, is never
+// taken for gone in between, and who has left is, at once.
+func TestCut(t *testing.T) {
+	t.Parallel()
+	crowd := Presence{Channel: 1, Whole: true}
+	for id := range int64(1000) {
+		crowd.Here = append(crowd.Here, User{id, fmt.Sprint("Person ", id)})
+	}
+	few := Presence{Channel: 2, Here: []User{{7, "Ada"}, {8, "Bob"}}, Whole: true}
+	there := map[int64]map[int64]bool{1: {}, 2: {}}
+	hear := func(text []byte) {
+		l, err := read(text)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, p := range l.Presence {
+			if p.Whole {
+				clear(there[p.Channel])
+			}
+			for _, u := range p.Here {
+				there[p.Channel][u.ID] = true
+			}
+			for _, id := range p.Gone {
+				delete(there[p.Channel], id)
+			}
+		}
+	}
+	tell := func(about string, people int, all ...Presence) {
+		t.Helper()
+		var d draft
+		for _, p := range all {
+			d.add(letter{Notice: Notice{Presence: []Presence{p}}})
+		}
+		texts, _ := d.letter("node").write(maxPayload)
+		if len(texts) < 2 {
+			t.Fatalf("%s: it was not cut", about)
+		}
+		before := len(there[1])
+		for _, text := range texts {
+			hear(text)
+			if n := len(there[1]); n < min(before, people) {
+				t.Errorf("%s: %d are there meanwhile, of %d", about, n, people)
+			}
+		}
+		if n := len(there[1]); n != people {
+			t.Errorf("%s: %d are there, want %d", about, n, people)
+		}
+	}
+	tell("at first", 1000, crowd, few)
+	tell("again", 1000, crowd, few)
+	few.Here = few.Here[:1]
+	left := crowd
+	left.Here = crowd.Here[1:]
+	tell("one leaves each", 999, Presence{Channel: 1, Gone: []int64{0}}, left, few)
+	if len(there[2]) != 1 {
+		t.Errorf("%d are where few are, want 1", len(there[2]))
+	}
+	tell("he comes back, and is told of with all", 1000, Presence{Channel: 1, Gone: []int64{0}}, crowd)
+}
+
+// TestNotCut: what fits into a text by itself is not cut for what does not fit
+// beside it.
+func TestNotCut(t *testing.T) {
+	t.Parallel()
+	big := Presence{Channel: 1, Here: make([]User, 100), Whole: true}
+	small := Presence{Channel: 2, Here: make([]User, 10), Whole: true}
+	alone, err := json.Marshal(letter{Notice: Notice{Node: "node", Presence: []Presence{big}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, l := range map[string]letter{
+		"before":   {Notice: Notice{Presence: []Presence{big, small}}},
+		"after":    {Notice: Notice{Presence: []Presence{small, big}}},
+		"among":    {Notice: Notice{Presence: []Presence{small, big, small}, Users: []int64{1, 2, 3}}},
+		"asking":   {Notice: Notice{Presence: []Presence{big}, Ask: true}},
+		"leaving":  {Notice: Notice{Presence: []Presence{big}, Bye: true}},
+		"unsure":   {Notice: Notice{Presence: []Presence{big}}, signs: signs{Unsure: true}},
+		"of users": {Notice: Notice{Presence: []Presence{big}, Users: make([]int64, 500)}},
+	} {
+		l.Node = "node"
+		texts, left := l.write(len(alone))
+		whole := 0
+		for _, text := range texts {
+			l, err := read(text)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, p := range l.Presence {
+				if p.Whole && (len(p.Here) == 100 || len(p.Here) == 10) {
+					whole++
+				}
+			}
+		}
+		if left > 0 || len(texts) < 2 || whole != len(l.Presence) {
+			t.Errorf("%s: %d whole in %d texts, %d left out", name, whole, len(texts), left)
 		}
 	}
 }

@@ -3,7 +3,6 @@ package bus
 import (
 	"context"
 	"errors"
-	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -19,15 +18,12 @@ const (
 	notifyPace = 5 * time.Millisecond
 )
 
-// parseDatabase reads the URL of the database.
+// parseDatabase reads the address of the database.
 func parseDatabase(text string) (*pgx.ConnConfig, error) {
-	if !strings.HasPrefix(text, "postgres://") && !strings.HasPrefix(text, "postgresql://") {
-		return nil, errors.New("database: the URL begins with postgres://")
-	}
 	config, err := pgx.ParseConfig(text)
 	if err != nil {
 		// The parser's own words may hold a piece of a password.
-		return nil, errors.New("database: not a URL such as postgres://user:password@host/name, or one with a setting that is wrong")
+		return nil, errors.New("database: not an address such as postgres://user:password@host/name, or one with a setting that is wrong")
 	}
 	if config.ConnectTimeout == 0 {
 		config.ConnectTimeout = answerTime // for each of its hosts

@@ -54,8 +54,6 @@ type neighbour struct {
 	mu       sync.Mutex
 	channels map[int64]int64    // that may be new, and the revisions they have come to
 	users    map[int64]struct{} // whose sessions may be over
-
-	numbers map[string]int64 // of the last presence heard from each node; only Heard touches it
 }
 
 var _ bus.Listener = (*neighbour)(nil)
@@ -63,7 +61,7 @@ var _ bus.Listener = (*neighbour)(nil)
 func newNeighbour(h *Handlers) *neighbour {
 	return &neighbour{
 		h: h, wake: make(chan struct{}, 1), all: make(chan struct{}, 1),
-		channels: map[int64]int64{}, users: map[int64]struct{}{}, numbers: map[string]int64{},
+		channels: map[int64]int64{}, users: map[int64]struct{}{},
 	}
 }
 
@@ -78,16 +76,11 @@ func (n *neighbour) Heard(notice bus.Notice) {
 	for _, m := range notice.Moments {
 		n.live(m)
 	}
-	// An older word on who is there must not undo a newer one.
-	if notice.Number >= n.numbers[notice.Node] {
-		n.numbers[notice.Node] = notice.Number
-		for _, p := range notice.Presence {
-			n.h.hubs.Elsewhere(notice.Node, attendance(p))
-		}
+	for _, p := range notice.Presence {
+		n.h.hubs.Elsewhere(notice.Node, notice.Number, attendance(p))
 	}
 	if notice.Bye {
 		n.h.hubs.NodeGone(notice.Node)
-		delete(n.numbers, notice.Node)
 	}
 	if notice.Ask {
 		n.h.hubs.Retell()
@@ -268,6 +261,7 @@ func (n *neighbour) refresh(ctx context.Context) error {
 		n.h.news.ofNewChannel()
 	}
 	for _, c := range receded {
+		n.h.hubs.Reload(c.ID)
 		n.h.news.ofChannel(c.ID)
 	}
 	return err

@@ -5,6 +5,7 @@ import (
 	"maps"
 	"math/rand/v2"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -40,38 +41,38 @@ func (b *building) isEmpty(t *testing.T) {
 // counts them once.
 func TestElsewhere(t *testing.T) {
 	inBuilding(t, func(t *testing.T, b *building) {
-		b.Elsewhere("b", come(b.bob))
+		b.Elsewhere("b", 0, come(b.bob))
 		if b.find(1) != nil {
 			t.Error("a hub was made")
 		}
 		b.shows(t, "before anybody is here", "Ada Bob")
 		ada := b.open(t, b.ada)
 		ada.expect(t, "a page from before", "Ada Bob", 0)
-		b.Elsewhere("c", come(b.zhang))
-		b.Elsewhere("c", Attendance{ChannelID: 2, Here: []User{{4, "Eve"}}})
+		b.Elsewhere("c", 0, come(b.zhang))
+		b.Elsewhere("c", 0, Attendance{ChannelID: 2, Here: []User{{4, "Eve"}}})
 		time.Sleep(flushTime)
 		ada.expect(t, "one at another node", "Ada Bob 张伟", 1)
 
-		b.Elsewhere("c", come(b.bob))
-		b.Elsewhere("c", come(b.bob)) // told twice
-		b.Elsewhere("c", come(b.ada))
+		b.Elsewhere("c", 0, come(b.bob))
+		b.Elsewhere("c", 0, come(b.bob)) // told twice
+		b.Elsewhere("c", 0, come(b.ada))
 		time.Sleep(flushTime)
 		ada.expect(t, "they are elsewhere too", "Ada Bob 张伟", 0)
 		bob := b.open(t, b.bob)
 		time.Sleep(flushTime)
-		b.Elsewhere("b", leave(b.bob.ID))
-		b.Elsewhere("b", leave(b.bob.ID)) // told twice
-		b.Elsewhere("d", leave(b.bob.ID, 77))
+		b.Elsewhere("b", 0, leave(b.bob.ID))
+		b.Elsewhere("b", 0, leave(b.bob.ID)) // told twice
+		b.Elsewhere("d", 0, leave(b.bob.ID, 77))
 		time.Sleep(flushTime)
 		ada.expect(t, "he is here and at c", "Ada Bob 张伟", 0)
-		b.Elsewhere("c", leave(b.bob.ID))
+		b.Elsewhere("c", 0, leave(b.bob.ID))
 		time.Sleep(flushTime)
 		ada.expect(t, "he is here", "Ada Bob 张伟", 0)
-		b.Elsewhere("c", come(b.bob))
+		b.Elsewhere("c", 0, come(b.bob))
 		bob.close()
 		time.Sleep(graceTime + flushTime)
 		ada.expect(t, "he is at c", "Ada Bob 张伟", 0)
-		b.Elsewhere("c", leave(b.bob.ID, b.ada.ID))
+		b.Elsewhere("c", 0, leave(b.bob.ID, b.ada.ID))
 		time.Sleep(flushTime)
 		ada.expect(t, "he has gone from all", "Ada 张伟", 1)
 	})
@@ -81,22 +82,22 @@ func TestElsewhere(t *testing.T) {
 func TestElsewhereWhole(t *testing.T) {
 	inBuilding(t, func(t *testing.T, b *building) {
 		ada := b.open(t, b.ada)
-		b.Elsewhere("b", come(b.bob, b.zhang))
-		b.Elsewhere("c", come(b.zhang))
+		b.Elsewhere("b", 0, come(b.bob, b.zhang))
+		b.Elsewhere("c", 0, come(b.zhang))
 		time.Sleep(flushTime)
 		ada.expect(t, "two", "Ada Bob 张伟", 1)
 		eve := User{4, "Eve"}
 		for range 2 {
-			b.Elsewhere("b", all(eve))
+			b.Elsewhere("b", 0, all(eve))
 			time.Sleep(flushTime)
 		}
 		ada.expect(t, "one who came, and one who went", "Ada Eve 张伟", 1)
-		b.Elsewhere("b", all(eve, eve, b.bob)) // told badly
-		b.Elsewhere("b", all(b.bob))
+		b.Elsewhere("b", 0, all(eve, eve, b.bob)) // told badly
+		b.Elsewhere("b", 0, all(b.bob))
 		time.Sleep(flushTime)
 		ada.expect(t, "exchanged", "Ada Bob 张伟", 1)
-		b.Elsewhere("b", all())
-		b.Elsewhere("c", all())
+		b.Elsewhere("b", 0, all())
+		b.Elsewhere("c", 0, all())
 		time.Sleep(flushTime)
 		ada.expect(t, "nobody", "Ada", 1)
 		b.isIdle(t)
@@ -107,25 +108,25 @@ func TestElsewhereWhole(t *testing.T) {
 func TestElsewhereExpires(t *testing.T) {
 	inBuilding(t, func(t *testing.T, b *building) {
 		ada := b.open(t, b.ada)
-		b.Elsewhere("b", come(b.bob))
-		b.Elsewhere("c", come(b.zhang))
+		b.Elsewhere("b", 0, come(b.bob))
+		b.Elsewhere("c", 0, come(b.zhang))
 		time.Sleep(flushTime)
 		ada.expect(t, "at first", "Ada Bob 张伟", 1)
 		for range 10 {
 			time.Sleep(awayTime - time.Second)
-			b.Elsewhere("b", come(b.bob))
-			b.Elsewhere("c", all(b.zhang))
+			b.Elsewhere("b", 0, come(b.bob))
+			b.Elsewhere("c", 0, all(b.zhang))
 		}
 		time.Sleep(awayTime - time.Millisecond)
 		ada.expect(t, "as long as it is told", "Ada Bob 张伟", 0)
-		b.Elsewhere("b", come(User{4, "Eve"})) // says nothing of Bob
+		b.Elsewhere("b", 0, come(User{4, "Eve"})) // says nothing of Bob
 		time.Sleep(time.Millisecond + flushTime)
 		ada.expect(t, "those who were told of no more", "Ada Eve", 1)
 		time.Sleep(awayTime)
 		ada.expect(t, "in the end", "Ada", 1)
 
 		for i := range 12 {
-			b.Elsewhere(fmt.Sprint(i), come(User{int64(10 + i), fmt.Sprint("Person ", i)}))
+			b.Elsewhere(fmt.Sprint(i), 0, come(User{int64(10 + i), fmt.Sprint("Person ", i)}))
 			time.Sleep(time.Second)
 		}
 		time.Sleep(awayTime - 12*time.Second - time.Second/2)
@@ -136,7 +137,7 @@ func TestElsewhereExpires(t *testing.T) {
 			}
 			time.Sleep(time.Second)
 		}
-		b.Elsewhere("b", come(b.ada)) // who is here, so that nothing changes
+		b.Elsewhere("b", 0, come(b.ada)) // who is here, so that nothing changes
 		time.Sleep(awayTime + flushTime)
 		b.crowds.mu.Lock()
 		if n := len(b.crowds.nodes); n > 0 {
@@ -149,13 +150,79 @@ func TestElsewhereExpires(t *testing.T) {
 	})
 }
 
+// TestElsewhereNumbers does not have an older word undo a newer one, not even of a
+// node at which nobody is any more, and keeps no number for ever.
+func TestElsewhereNumbers(t *testing.T) {
+	inBuilding(t, func(t *testing.T, b *building) {
+		b.Elsewhere("b", 5, come(b.bob))
+		b.Elsewhere("b", 4, leave(b.bob.ID))
+		b.Elsewhere("b", 4, all())
+		b.Elsewhere("c", 1, come(b.zhang))
+		b.shows(t, "late words", "Ada Bob 张伟")
+		b.Elsewhere("b", 5, leave(b.bob.ID)) // the same, in another part
+		b.shows(t, "the rest", "Ada 张伟")
+		time.Sleep(awayTime - time.Millisecond)
+		b.Elsewhere("b", 4, come(b.bob))
+		b.shows(t, "late, and nobody is there any more", "Ada 张伟")
+		time.Sleep(time.Millisecond + flushTime)
+		b.isEmpty(t)
+		b.Elsewhere("b", 1, come(b.bob))
+		b.shows(t, "forgotten", "Ada Bob")
+
+		b.NodeGone("b")
+		b.Elsewhere("b", 2, come(b.zhang))
+		b.shows(t, "heard after goodbye", "Ada Bob")
+		time.Sleep(graceTime + flushTime)
+		b.isEmpty(t)
+	})
+}
+
+// TestElsewhereBounds keeps no more than there can be, whoever tells it.
+func TestElsewhereBounds(t *testing.T) {
+	inBuilding(t, func(t *testing.T, b *building) {
+		long := User{4, strings.Repeat("张", maxName)}
+		b.Elsewhere("b", 0, come(long, User{5, long.Name + "伟"}))
+		b.shows(t, "long names", "Ada "+long.Name)
+
+		crowd := Attendance{ChannelID: 2}
+		for id := range int64(maxPeople) {
+			crowd.Here = append(crowd.Here, User{ID: id})
+		}
+		b.Elsewhere("b", 0, crowd)
+		b.Elsewhere("b", 0, Attendance{ChannelID: 3, Here: []User{b.bob}})
+		b.Elsewhere("c", 0, Attendance{ChannelID: 3, Here: []User{b.zhang}})
+		if n := b.Registry.Presence(2, User{}).More + MaxNamed; n != maxPeople-1 {
+			t.Errorf("%d people of one node, and one elsewhere", n)
+		}
+		if p := people(b.Registry.Presence(3, b.ada)); p != "Ada 张伟" {
+			t.Errorf("of a full node and another: %s", p)
+		}
+		b.Elsewhere("b", 0, Attendance{ChannelID: 2, Gone: []int64{7}})
+		b.Elsewhere("b", 0, Attendance{ChannelID: 3, Here: []User{b.bob}})
+		if p := people(b.Registry.Presence(3, b.ada)); p != "Ada Bob 张伟" {
+			t.Errorf("there is room again: %s", p)
+		}
+
+		for i := range 2 * maxNodes {
+			b.Elsewhere(fmt.Sprint("node ", i), 0, Attendance{ChannelID: 4, Here: []User{{ID: int64(10 + i)}}})
+		}
+		b.Elsewhere("c", 0, come(b.bob))
+		b.shows(t, "a node that is known", "Ada Bob "+long.Name)
+		if n := len(b.crowds.nodes); n != maxNodes {
+			t.Errorf("%d nodes", n)
+		}
+		time.Sleep(awayTime + flushTime)
+		b.isEmpty(t)
+	})
+}
+
 // TestElsewhereSleeps does nothing while nothing happens, for whomever may
 // expire some time.
 func TestElsewhereSleeps(t *testing.T) {
 	inBuilding(t, func(t *testing.T, b *building) {
-		b.Elsewhere("b", come(b.bob))
+		b.Elsewhere("b", 0, come(b.bob))
 		b.isIdle(t)
-		b.Elsewhere("b", all(b.bob))
+		b.Elsewhere("b", 0, all(b.bob))
 		b.crowds.mu.Lock()
 		if len(b.crowds.wake)+len(b.crowds.stirred) > 0 {
 			t.Error("there is something to do though nobody has moved")
@@ -170,8 +237,8 @@ func TestElsewhereSleeps(t *testing.T) {
 func TestNodeGone(t *testing.T) {
 	inBuilding(t, func(t *testing.T, b *building) {
 		ada := b.open(t, b.ada)
-		b.Elsewhere("b", come(b.bob, b.zhang))
-		b.Elsewhere("b", Attendance{ChannelID: 2, Here: []User{b.bob}})
+		b.Elsewhere("b", 0, come(b.bob, b.zhang))
+		b.Elsewhere("b", 0, Attendance{ChannelID: 2, Here: []User{b.bob}})
 		time.Sleep(flushTime)
 		ada.expect(t, "before", "Ada Bob 张伟", 1)
 		b.NodeGone("b")
@@ -193,7 +260,7 @@ func TestNodeGone(t *testing.T) {
 // TestElsewhereEvicted loses nobody with a hub.
 func TestElsewhereEvicted(t *testing.T) {
 	inBuilding(t, func(t *testing.T, b *building) {
-		b.Elsewhere("b", come(b.bob))
+		b.Elsewhere("b", 0, come(b.bob))
 		b.open(t, b.zhang).close()
 		for channel := range int64(maxIdle + 1) {
 			time.Sleep(time.Microsecond)
@@ -205,7 +272,7 @@ func TestElsewhereEvicted(t *testing.T) {
 		b.shows(t, "evicted", "Ada Bob 张伟")
 		ada := b.open(t, b.ada)
 		ada.expect(t, "another hub", "Ada Bob 张伟", 0)
-		b.Elsewhere("b", leave(b.bob.ID))
+		b.Elsewhere("b", 0, leave(b.bob.ID))
 		time.Sleep(graceTime + flushTime)
 		ada.expect(t, "both have gone", "Ada", 1)
 	})
@@ -217,7 +284,7 @@ func TestElsewhereTyping(t *testing.T) {
 	inBuilding(t, func(t *testing.T, b *building) {
 		ada := b.open(t, b.ada)
 		b.Typing(1, b.bob)
-		b.Elsewhere("b", come(b.bob))
+		b.Elsewhere("b", 0, come(b.bob))
 		time.Sleep(flushTime)
 		ada.expect(t, "he came after he was said to type", "Ada Bob", 1)
 		types := func() {
@@ -256,7 +323,7 @@ func TestElsewhereTyping(t *testing.T) {
 		ada.expect(t, "his message is in a window", "Ada Bob", 1)
 
 		types()
-		b.Elsewhere("b", leave(b.bob.ID))
+		b.Elsewhere("b", 0, leave(b.bob.ID))
 		time.Sleep(flushTime)
 		ada.expect(t, "he has gone", "Ada", 1)
 		b.isIdle(t)
@@ -276,16 +343,16 @@ func TestElsewhereCrowd(t *testing.T) {
 			node := fmt.Sprint("node ", u.ID%3)
 			if _, in := there[u.ID]; in {
 				delete(there, u.ID)
-				b.Elsewhere(node, leave(u.ID))
+				b.Elsewhere(node, 0, leave(u.ID))
 			} else {
 				there[u.ID] = u
-				b.Elsewhere(node, come(u))
+				b.Elsewhere(node, 0, come(u))
 			}
 			if random.IntN(3) > 0 {
 				continue // else some that were first have gone unnoticed
 			}
 			users := slices.Collect(maps.Values(there))
-			other.Elsewhere("other", all(users...))
+			other.Elsewhere("other", 0, all(users...))
 			slices.SortFunc(users, byName)
 			first := users[:min(len(users), MaxNamed)]
 			viewer := User{ID: 10 + random.Int64N(40)}
@@ -377,7 +444,7 @@ func TestAnnounce(t *testing.T) {
 		time.Sleep(time.Minute)
 		told.expect(t, "she reloads", "")
 
-		b.Elsewhere("b", come(b.bob, b.zhang))
+		b.Elsewhere("b", 0, come(b.bob, b.zhang))
 		b.Typing(1, b.bob)
 		time.Sleep(time.Minute)
 		told.expect(t, "what others have told", "")
@@ -388,7 +455,7 @@ func TestAnnounce(t *testing.T) {
 		}
 		time.Sleep(flushTime)
 		told.expect(t, "one who was there already, and one elsewhere", "#1 +Bob, #2 +张伟")
-		b.Elsewhere("c", come(b.bob))
+		b.Elsewhere("c", 0, come(b.bob))
 		bob.close()
 		time.Sleep(graceTime - flushTime)
 		told.expect(t, "on his way", "")
@@ -484,7 +551,7 @@ func TestMoveToNode(t *testing.T) {
 				for j, other := range nodes {
 					if j != i {
 						for _, a := range told {
-							other.Elsewhere(fmt.Sprint(i), a)
+							other.Elsewhere(fmt.Sprint(i), 0, a)
 						}
 					}
 				}
@@ -538,7 +605,10 @@ func runPresenceOfNodes(t *testing.T, seed uint64) {
 	for i := range 3 {
 		b := newBuilding(t)
 		nodes = append(nodes, b)
+		var number int64
 		b.Announce(func(told []Attendance) {
+			number++
+			number := number
 			for j, other := range nodes {
 				for _, a := range told {
 					if j == i || !lossless.Load() && roll(5) == 0 {
@@ -547,7 +617,7 @@ func runPresenceOfNodes(t *testing.T, seed uint64) {
 					for range 1 + roll(2) {
 						bus.Go(func() {
 							time.Sleep(time.Duration(roll(int(time.Second))))
-							other.Elsewhere(fmt.Sprint(i), a)
+							other.Elsewhere(fmt.Sprint(i), number, a)
 						})
 					}
 				}
@@ -654,10 +724,10 @@ func crowdOf(n int) []User {
 func BenchmarkElsewhere(b *testing.B) {
 	r := newTestRegistry(b, &room{ledger: newLedger()})
 	told := all(crowdOf(10_000)...)
-	r.Elsewhere("b", told)
+	r.Elsewhere("b", 0, told)
 	b.ReportAllocs()
 	for b.Loop() {
-		r.Elsewhere("b", told)
+		r.Elsewhere("b", 0, told)
 	}
 }
 
@@ -667,7 +737,7 @@ func BenchmarkElsewhereComes(b *testing.B) {
 	b.ReportAllocs()
 	for b.Loop() {
 		r := &Registry{crowds: newCrowds()} // whose flusher does not run
-		r.Elsewhere("b", told)
+		r.Elsewhere("b", 0, told)
 	}
 }
 
@@ -676,12 +746,12 @@ func BenchmarkElsewhereComes(b *testing.B) {
 func BenchmarkElsewhereChanges(b *testing.B) {
 	r := &Registry{crowds: newCrowds()}
 	users := crowdOf(10_000)
-	r.Elsewhere("b", all(users...))
+	r.Elsewhere("b", 0, all(users...))
 	b.ReportAllocs()
 	for b.Loop() {
-		r.Elsewhere("b", leave(users[0].ID))
+		r.Elsewhere("b", 0, leave(users[0].ID))
 		r.Presence(1, users[1])
-		r.Elsewhere("b", come(users[0]))
+		r.Elsewhere("b", 0, come(users[0]))
 		r.Presence(1, users[1])
 	}
 }

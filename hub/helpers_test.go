@@ -27,6 +27,7 @@ type record struct {
 	revision int64
 	changes  map[int64]Change // the latest of each row
 	rows     []Row            // those that there are, oldest first
+	all      []Change         // ever, in order
 }
 
 func newLedger() *ledger { return &ledger{channels: map[int64]*record{}} }
@@ -48,24 +49,40 @@ func (l *ledger) post(channelID int64, text string) Change {
 func (l *ledger) postBy(channelID int64, author User, text string) Change {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	c := l.channel(channelID)
-	c.revision++
-	row := Row{ID: c.revision, Revision: c.revision, AuthorID: author.ID, HTML: fmt.Appendf(nil, "+%d %d %s\n", c.revision, c.revision, text)}
-	c.rows = append(c.rows, row)
-	c.changes[row.ID] = Change{Revision: c.revision, ID: row.ID, Frame: row.HTML, Row: row}
-	return c.changes[row.ID]
+	id := l.channel(channelID).revision + 1
+	row := Row{ID: id, Revision: id, AuthorID: author.ID, HTML: fmt.Appendf(nil, "+%d %d %s\n", id, id, text)}
+	return l.channel(channelID).take(Change{Revision: id, ID: id, Frame: row.HTML, Row: row})
 }
 
 // delete takes a row away.
 func (l *ledger) delete(channelID, id int64) Change {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	c := l.channel(channelID)
-	c.revision++
-	change := Change{Revision: c.revision, ID: id, Gone: true, Frame: fmt.Appendf(nil, "-%d %d\n", id, c.revision)}
-	c.changes[id] = change
-	c.rows = slices.DeleteFunc(slices.Clone(c.rows), func(r Row) bool { return r.ID == id })
+	revision := l.channel(channelID).revision + 1
+	return l.channel(channelID).take(Change{Revision: revision, ID: id, Gone: true, Frame: fmt.Appendf(nil, "-%d %d\n", id, revision)})
+}
+
+func (c *record) take(change Change) Change {
+	c.revision = change.Revision
+	c.all = append(c.all, change)
+	c.changes[change.ID] = change
+	if change.Gone {
+		c.rows = slices.DeleteFunc(slices.Clone(c.rows), func(r Row) bool { return r.ID == change.ID })
+	} else {
+		c.rows = append(c.rows, change.Row)
+	}
 	return change
+}
+
+// takeBack loses all changes after a revision, as a failover may.
+func (l *ledger) takeBack(channelID, revision int64) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	left := l.channel(channelID).all[:revision]
+	l.channels[channelID] = nil
+	for _, change := range left {
+		l.channel(channelID).take(change)
+	}
 }
 
 // ids returns the rows that there are.

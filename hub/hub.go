@@ -4,6 +4,7 @@
 package hub
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"math"
@@ -84,6 +85,13 @@ var errEvicted = errors.New("hub: evicted")
 // between from its source, so changes may be published twice, late, out of
 // order or, as another node's are, not at all, and nothing is lost or doubled.
 //
+// A source may be taken back: a database that fails over to a standby loses its
+// last commits, and gives their revisions to others. Then the hub reads its
+// window anew, and so do its subscribers. Only what cannot be otherwise counts
+// as a sign of that, never that something is late: a read that does not come to
+// what the hub held before it began, a revision that is published and is not
+// what it was, and that the registry is told so.
+//
 // A frame is whole: whoever has taken one shows what a page at its revision
 // shows. A connection may end after any frame, and what is asked for then is
 // what comes after that revision.
@@ -96,10 +104,12 @@ type Hub struct {
 
 	mu          sync.Mutex
 	loaded      bool
+	life        int // of the source: how often it was found to be taken back
 	evicted     bool
 	catchingUp  bool // in the background, see Registry.keepUp
 	used        time.Time
 	told        int64 // the latest revision that it has heard of
+	heard       int64 // the latest that it has heard of since the read under way began
 	window      Window
 	log         []Change // the latest changes, without a gap, up to window.Revision
 	subscribers map[*Subscriber]struct{}
@@ -135,7 +145,7 @@ func (h *Hub) shown() Window {
 func (h *Hub) publish(changes []Change) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	h.told = max(h.told, changes[len(changes)-1].Revision)
+	h.note(changes[len(changes)-1].Revision)
 	if !h.loaded {
 		return // whoever loads it will see what it was told
 	}
@@ -145,6 +155,10 @@ func (h *Hub) publish(changes []Change) {
 		if c.Revision > h.window.Revision+1 {
 			break
 		}
+		if h.contradicts(c) {
+			h.forget()
+			return
+		}
 		if c.Revision == h.window.Revision+1 {
 			if !h.apply(c) {
 				break
@@ -153,6 +167,13 @@ func (h *Hub) publish(changes []Change) {
 		}
 	}
 	h.send(h.frame(applied, top))
+}
+
+// contradicts reports whether a change is not what the hub was told of the same
+// revision before.
+func (h *Hub) contradicts(c Change) bool {
+	at, found := slices.BinarySearchFunc(h.log, c.Revision, func(c Change, revision int64) int { return int(c.Revision - revision) })
+	return found && !bytes.Equal(h.log[at].Frame, c.Frame)
 }
 
 // apply takes one change into the window. It returns false, and does nothing,
@@ -229,17 +250,50 @@ func (h *Hub) catchUp(ctx context.Context, revision int64) error {
 	}
 	for {
 		h.mu.Lock()
-		loaded, after, told := h.loaded, h.window.Revision, h.told
+		held, told := h.holding(), h.told
+		h.heard = 0
 		h.mu.Unlock()
-		if loaded && min(revision, told) <= after {
+		if held.loaded && min(revision, told) <= held.revision {
 			return nil
 		}
-		reached, err := h.read(ctx, loaded, after)
+		reached, err := h.read(ctx, held)
 		if err != nil {
 			return err
 		}
 		h.correct(told, reached)
 	}
+}
+
+// holding is what a hub holds when a read begins.
+type holding struct {
+	loaded   bool
+	revision int64
+	life     int
+}
+
+// holding is called under the lock.
+func (h *Hub) holding() holding { return holding{h.loaded, h.window.Revision, h.life} }
+
+// forget has the window read anew, whatever its revision will be. Reads that
+// began before are good for nothing. It is called under the lock.
+func (h *Hub) forget() {
+	h.loaded, h.log = false, nil
+	h.life++
+}
+
+// takenBack reports whether a read shows that the source has been taken back,
+// and has the window read anew then, unless that has been done since the read
+// began.
+func (h *Hub) takenBack(held holding, reached int64) bool {
+	if !held.loaded || reached >= held.revision {
+		return false
+	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.life == held.life {
+		h.forget()
+	}
+	return true
 }
 
 // has reports whether the hub has come to a revision.
@@ -249,15 +303,18 @@ func (h *Hub) has(revision int64) bool {
 	return h.loaded && revision <= h.window.Revision
 }
 
-// read reads what comes after a revision, or the window, and returns the
-// channel's revision at that moment.
-func (h *Hub) read(ctx context.Context, loaded bool, after int64) (reached int64, err error) {
+// read reads what the hub lacks, or the window, and returns the channel's
+// revision at that moment.
+func (h *Hub) read(ctx context.Context, held holding) (reached int64, err error) {
 	var changes []Change
-	if loaded {
-		if changes, reached, err = h.source.Changes(ctx, h.channelID, after, maxMissed+1); err != nil {
+	if held.loaded {
+		if changes, reached, err = h.source.Changes(ctx, h.channelID, held.revision, maxMissed+1); err != nil {
 			return 0, err
 		}
-		if len(changes) <= maxMissed && h.advance(after, changes, reached) {
+		if h.takenBack(held, reached) {
+			return reached, nil
+		}
+		if len(changes) <= maxMissed && h.advance(held, changes, reached) {
 			return reached, nil
 		}
 	}
@@ -265,10 +322,8 @@ func (h *Hub) read(ctx context.Context, loaded bool, after int64) (reached int64
 	if err != nil {
 		return 0, err
 	}
-	if len(changes) <= maxMissed && w.Revision == reached {
-		h.replace(w, after, changes)
-	} else {
-		h.replace(w, -1, nil)
+	if !h.takenBack(held, w.Revision) {
+		h.replace(held, w, changes, len(changes) <= maxMissed && w.Revision == reached)
 	}
 	return w.Revision, nil
 }
@@ -279,19 +334,19 @@ func (h *Hub) read(ctx context.Context, loaded bool, after int64) (reached int64
 func (h *Hub) correct(told, reached int64) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if h.told == told && reached < told {
-		h.told = max(reached, h.window.Revision)
+	if reached < told {
+		h.told = max(h.window.Revision, h.heard)
 	}
 }
 
 // advance applies changes read from the source, whose numbers may have gaps
 // where a row changed more than once. It returns false, and does nothing,
 // where older rows have to be read for them.
-func (h *Hub) advance(after int64, changes []Change, revision int64) bool {
+func (h *Hub) advance(held holding, changes []Change, revision int64) bool {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if h.window.Revision != after {
-		return true // publish was quicker
+	if h.holding() != held {
+		return true // publish was quicker, or it is of another life
 	}
 	top, window, log := h.top(), h.window, h.log
 	for _, c := range changes {
@@ -305,20 +360,24 @@ func (h *Hub) advance(after int64, changes []Change, revision int64) bool {
 	return true
 }
 
-// replace takes a window read from the source. The changes, where they are
-// known, are those that lead to it from the revision after.
-func (h *Hub) replace(w Window, after int64, changes []Change) {
+// replace takes a window read from the source. The changes, if they are all,
+// are those that lead to it from what the hub held.
+func (h *Hub) replace(held holding, w Window, changes []Change, all bool) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if h.loaded && w.Revision < h.window.Revision {
-		return // publish was quicker
+	if h.life != held.life || h.loaded && w.Revision < h.window.Revision {
+		return // it is of another life, or publish was quicker
 	}
-	before, wasLoaded, top := h.window, h.loaded, h.top()
+	before, wasLoaded, top := h.shown(), h.loaded, h.top()
 	h.loaded, h.window = true, w
 	h.told = max(h.told, w.Revision)
 	switch {
-	case !wasLoaded || before.Revision == w.Revision:
-	case before.Revision == after:
+	case !wasLoaded:
+		if len(h.subscribers) > 0 && !before.is(h.shown()) {
+			h.send(h.source.Replace(h.shown()))
+		}
+	case before.Revision == w.Revision:
+	case before.Revision == held.revision && all:
 		h.remember(changes...)
 		h.send(h.frame(changes, top))
 	default:
@@ -330,6 +389,13 @@ func (h *Hub) replace(w Window, after int64, changes []Change) {
 		}
 		h.send(h.source.Replace(h.shown()))
 	}
+}
+
+// is reports whether two windows look the same.
+func (w Window) is(other Window) bool {
+	return w.Revision == other.Revision && slices.EqualFunc(w.Rows, other.Rows, func(a, b Row) bool {
+		return a.Revision == b.Revision && bytes.Equal(a.HTML, b.HTML)
+	})
 }
 
 // missed returns the frame that takes a subscriber to the present: from a
@@ -400,10 +466,14 @@ func (h *Hub) subscribe(ctx context.Context, after int64, visitor Visitor) (*Sub
 	}
 	for {
 		// Further back than memory reaches, or beyond what the hub has heard of.
+		h.mu.Lock()
+		held := h.holding()
+		h.mu.Unlock()
 		changes, revision, err := h.source.Changes(ctx, h.channelID, after, maxMissed+1)
 		if err != nil {
 			return nil, err
 		}
+		h.takenBack(held, revision)
 		h.hear(revision)
 		if err := h.catchUp(ctx, revision); err != nil {
 			return nil, err
@@ -440,7 +510,12 @@ func (h *Hub) join(s *Subscriber, changes []Change, revision int64, whole bool) 
 func (h *Hub) hear(revision int64) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	h.told = max(h.told, revision)
+	h.note(revision)
+}
+
+// note is hear under the lock.
+func (h *Hub) note(revision int64) {
+	h.told, h.heard = max(h.told, revision), max(h.heard, revision)
 }
 
 // lags reports whether the hub has somebody to be told of what it lacks, while
@@ -449,7 +524,7 @@ func (h *Hub) hear(revision int64) {
 func (h *Hub) lags() bool {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if h.catchingUp || h.told <= h.window.Revision || len(h.subscribers) == 0 {
+	if h.catchingUp || !h.isBehind() {
 		return false
 	}
 	h.catchingUp = true
@@ -457,16 +532,21 @@ func (h *Hub) lags() bool {
 }
 
 // lacks returns the revision up to which there is something to be read in the
-// background. With 0 that is over: nothing is lacking, or nobody is there to be
-// told of it.
-func (h *Hub) lacks() int64 {
+// background. That is over where it returns false: nothing is lacking, or nobody
+// is there to be told of it.
+func (h *Hub) lacks() (int64, bool) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if h.told > h.window.Revision && len(h.subscribers) > 0 {
-		return h.told
+	if h.isBehind() {
+		return h.told, true
 	}
 	h.catchingUp = false
-	return 0
+	return 0, false
+}
+
+// isBehind reports whether there is somebody to be told of what the hub lacks.
+func (h *Hub) isBehind() bool {
+	return len(h.subscribers) > 0 && (!h.loaded || h.told > h.window.Revision)
 }
 
 // add adds a subscriber with the frame that it has missed.

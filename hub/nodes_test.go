@@ -255,12 +255,27 @@ func TestNodesConcurrently(t *testing.T) {
 	}
 }
 
-// held is a source whose reads wait at a gate with what they have read, and are
-// counted.
+// held is a source whose reads wait at a gate with what they have read. Those of
+// changes are counted.
 type held struct {
 	*ledger
 	gate  chan struct{} // nil to let all through
 	reads int
+}
+
+func (h *held) Newest(ctx context.Context, channelID int64, n int) (Window, error) {
+	w, err := h.ledger.Newest(ctx, channelID, n)
+	h.mu.Lock()
+	gate := h.gate
+	h.mu.Unlock()
+	if gate != nil {
+		select {
+		case <-gate:
+		case <-ctx.Done():
+			return Window{}, ctx.Err()
+		}
+	}
+	return w, err
 }
 
 func (h *held) Changes(ctx context.Context, channelID, after int64, n int) ([]Change, int64, error) {

@@ -106,7 +106,7 @@ type crowds struct {
 
 	mu        sync.Mutex
 	byChannel map[int64]*crowd
-	nodes     map[string]map[int64]*guests // by node and channel
+	nodes     map[string]*node             // by name
 	tell      func([]Attendance)           // tells other nodes, nil where there are none
 	stirred   map[int64]struct{}           // channels in which not all may have been told who is here
 	pending   map[int64]struct{}           // channels in which somebody's time will be over
@@ -117,7 +117,7 @@ type crowds struct {
 func newCrowds() *crowds {
 	return &crowds{
 		settled: time.Now().Add(graceTime), wake: make(chan struct{}, 1),
-		byChannel: map[int64]*crowd{}, nodes: map[string]map[int64]*guests{},
+		byChannel: map[int64]*crowd{}, nodes: map[string]*node{},
 		stirred: map[int64]struct{}{}, pending: map[int64]struct{}{}, moved: map[int64]map[int64]struct{}{},
 	}
 }

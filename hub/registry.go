@@ -107,6 +107,19 @@ func (r *Registry) Hear(channelID, revision int64) {
 	}
 }
 
+// Reload tells a channel's hub that its source has been taken back to an earlier
+// revision, or is another than it was. The hub reads its window anew, at once if
+// it has subscribers, who are given that in the place of all they hold if it is
+// not the same. What came late is no reason for it: it is not for Hear to say.
+func (r *Registry) Reload(channelID int64) {
+	if h := r.find(channelID); h != nil {
+		h.mu.Lock()
+		h.forget()
+		h.mu.Unlock()
+		r.keepUp(h)
+	}
+}
+
 // keepUp has a hub that lags catch up in the background, however often that
 // fails. All that it is told of meanwhile is read by the same goroutine.
 func (r *Registry) keepUp(h *Hub) {
@@ -120,7 +133,7 @@ func (r *Registry) keepUp(h *Hub) {
 	}
 	r.work.Go(func() {
 		retry := firstRetry
-		for revision := h.lacks(); revision > 0; revision = h.lacks() {
+		for revision, behind := h.lacks(); behind; revision, behind = h.lacks() {
 			ctx, cancel := context.WithTimeout(r.ctx, readTimeout)
 			err := h.catchUp(ctx, revision)
 			cancel()
@@ -174,7 +187,11 @@ func (r *Registry) hub(ctx context.Context, channelID, reached int64) (*Hub, err
 		r.evict()
 	}
 	r.mu.Unlock()
-	return h, h.catchUp(ctx, h.touch(reached))
+	err := h.catchUp(ctx, h.touch(reached))
+	if err != nil {
+		r.keepUp(h) // for those who are told of it in any case
+	}
+	return h, err
 }
 
 // evict drops the hubs that nobody has looked at for longest.
@@ -206,7 +223,7 @@ func (h *Hub) touch(reached int64) int64 {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.used = time.Now()
-	h.told = max(h.told, reached)
+	h.note(reached)
 	return h.told
 }
 
