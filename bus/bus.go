@@ -27,25 +27,29 @@ import (
 	"github.com/nats-io/nats.go"
 )
 
-const (
+// wonderTime is the least time between two words in the log on what is none of ours.
+const wonderTime = time.Minute
+
+// patience is how long a bus waits for what. Tests have less of it.
+type patience struct {
 	// beat is how often the connections are looked after, and how often a deaf
 	// node says so.
-	beat = 2 * time.Second
+	beat time.Duration
 
-	// deafTime is how long a node that has said that it is deaf is told through
-	// PostgreSQL as well.
-	deafTime = 3 * beat
+	// answer is how long a server may take for what takes it no time.
+	answer time.Duration
 
-	// answerTime is how long a server may take for what takes it no time.
-	answerTime = 3 * time.Second
+	// ping is how often a NATS server is asked whether it is there. It may leave
+	// two such questions unanswered.
+	ping time.Duration
 
-	// closeTime is how long Close goes on sending.
-	closeTime = 2 * time.Second
+	// closing is how long Close goes on sending.
+	closing time.Duration
+}
 
-	// wonderTime is the least time between two words in the log on what is none of
-	// ours.
-	wonderTime = time.Minute
-)
+// deaf is how long a node that has said that it is deaf is told through
+// PostgreSQL as well.
+func (p patience) deaf() time.Duration { return 3 * p.beat }
 
 // Options are what a Bus needs.
 type Options struct {
@@ -80,6 +84,7 @@ type Listener interface {
 
 // Bus carries notices between the nodes of one database.
 type Bus struct {
+	patience
 	database *pgx.ConnConfig
 	servers  string // of NATS
 	subject  string // of NATS
@@ -117,9 +122,16 @@ type Bus struct {
 // Open returns a bus that connects to nothing yet. It fails for a URL that can
 // never work; the error does not hold it, for there may be a password in it.
 func Open(options Options) (*Bus, error) {
+	return open(options, patience{beat: 2 * time.Second, answer: 3 * time.Second, ping: time.Second, closing: 2 * time.Second})
+}
+
+func open(options Options, p patience) (*Bus, error) {
 	database, err := parseDatabase(options.Database)
 	if err != nil {
 		return nil, err
+	}
+	if database.ConnectTimeout == 0 {
+		database.ConnectTimeout = p.answer // for each of its hosts
 	}
 	servers, err := parseServers(options.NATS)
 	if err != nil {
@@ -129,7 +141,7 @@ func Open(options Options) (*Bus, error) {
 		return nil, errors.New("NATS: what tells this database from others is missing")
 	}
 	b := &Bus{
-		database: database, servers: servers, subject: subject(options.Cluster), log: options.Log,
+		patience: p, database: database, servers: servers, subject: subject(options.Cluster), log: options.Log,
 		node: rand.Text(),
 	}
 	if b.own, err = json.Marshal(Notice{Node: b.node}); err != nil {
@@ -200,7 +212,7 @@ func (b *Bus) Close(ctx context.Context) error {
 	b.closed = true
 	b.mu.Unlock()
 
-	ctx, cancel := context.WithTimeout(ctx, closeTime)
+	ctx, cancel := context.WithTimeout(ctx, b.closing)
 	defer cancel()
 	var err error
 	if b.nats != nil {
@@ -248,7 +260,7 @@ func (b *Bus) heed(s signs) (missed bool) {
 			b.postgres.add(letter{signs: signs{NATS: true}})
 			b.alone = false
 		}
-		b.deafUntil = time.Now().Add(deafTime)
+		b.deafUntil = time.Now().Add(b.deaf())
 	}
 	if s.NATS {
 		b.othersOn = true

@@ -205,7 +205,7 @@ func TestKept(t *testing.T) {
 			t.Parallel()
 			text := database(t)
 			wire, detour := through(t, text)
-			a, b := open(t, "a", Options{Database: detour}), open(t, "b", Options{Database: text})
+			a, b := start(t, "a", Options{Database: detour}), start(t, "b", Options{Database: text})
 			for _, n := range []*node{a, b} {
 				n.is(t, "it listens", listening)
 			}
@@ -271,7 +271,7 @@ func TestDatabaseAwayAtStart(t *testing.T) {
 	check(t, database.Stop())
 	check(t, nats.Stop())
 	options := Options{Database: text, NATS: nats.URL()}
-	a, b := open(t, "a", options), open(t, "b", options)
+	a, b := start(t, "a", options), start(t, "b", options)
 	a.Tell(Notice{Channels: map[int64]int64{1: 9}})
 	a.log.await(t, 1, "not heard through the database")
 	a.log.await(t, 1, "NATS is away")
@@ -295,7 +295,7 @@ func TestHalfDeadListener(t *testing.T) {
 	t.Parallel()
 	text := database(t)
 	wire, detour := through(t, text)
-	a, b := open(t, "a", Options{Database: text}), open(t, "b", Options{Database: detour})
+	a, b := start(t, "a", Options{Database: text}), start(t, "b", Options{Database: detour})
 	for _, n := range []*node{a, b} {
 		n.is(t, "it listens", listening)
 	}
@@ -317,7 +317,7 @@ func TestQuiet(t *testing.T) {
 	t.Parallel()
 	all := nodes(t, Options{Database: database(t)}, "a", "b")
 	missed := all[1].missedSoFar()
-	time.Sleep(2*beat + beat/2) // nothing is to happen in it
+	time.Sleep(brief().beat * 5 / 2) // nothing is to happen in it
 	reach(t, all[0], 1, 1, all[1])
 	if now := all[1].missedSoFar(); now != missed {
 		t.Errorf("missed %d times, where nothing was lost", now-missed)
@@ -329,12 +329,12 @@ func TestSlowLine(t *testing.T) {
 	t.Parallel()
 	text := database(t)
 	wire, detour := through(t, text)
-	a, b := open(t, "a", Options{Database: text}), open(t, "b", Options{Database: detour})
+	a, b := start(t, "a", Options{Database: text}), start(t, "b", Options{Database: detour})
 	for _, n := range []*node{a, b} {
 		n.is(t, "it listens", listening)
 	}
 	missed := b.missedSoFar()
-	wire.slow(beat / 6)
+	wire.slow(brief().beat / 6)
 	told := Notice{Channels: map[int64]int64{}}
 	for id := range int64(700) { // 7 KiB, and the wire passes 1 KiB at a time
 		told.Channels[id] = 1000 + id
@@ -342,7 +342,7 @@ func TestSlowLine(t *testing.T) {
 	began := time.Now()
 	a.Tell(told)
 	b.await(t, "it was told", func(w *world) bool { return len(w.channels) == 700 })
-	if took := time.Since(began); took < beat {
+	if took := time.Since(began); took < brief().beat {
 		t.Errorf("it took only %v", took)
 	}
 	if now := b.missedSoFar(); now != missed {
@@ -421,8 +421,8 @@ func TestCutOffNATS(t *testing.T) {
 			text := database(t)
 			_, server := servers(t)
 			wire := newWire(t, strings.TrimPrefix(server.URL(), "nats://"))
-			a := open(t, "a", Options{Database: text, NATS: server.URL(), Cluster: text})
-			b := open(t, "b", Options{Database: text, NATS: "nats://" + wire.addr, Cluster: text})
+			a := start(t, "a", Options{Database: text, NATS: server.URL(), Cluster: text})
+			b := start(t, "b", Options{Database: text, NATS: "nats://" + wire.addr, Cluster: text})
 			for _, n := range []*node{a, b} {
 				n.is(t, "it tells NATS alone", settled)
 			}
@@ -451,7 +451,7 @@ func TestCutOffNATS(t *testing.T) {
 			if name == "held up" {
 				return
 			}
-			for until := time.Now().Add(deafTime + beat/2); time.Now().Before(until); time.Sleep(beat / 10) {
+			for until := time.Now().Add(brief().deaf() + brief().beat/2); time.Now().Before(until); time.Sleep(brief().beat / 10) {
 				a.is(t, "it tells both", func(b *Bus) bool { return !settled(b) })
 			}
 			reach(t, a, 50, 1, b)
@@ -478,19 +478,19 @@ func TestSomeWithoutNATS(t *testing.T) {
 			text := database(t)
 			_, server := servers(t)
 			var with, without *node
-			start := map[string]func(){
+			begin := map[string]func(){
 				"with NATS": func() {
-					with = open(t, "with", Options{Database: text, NATS: server.URL()})
+					with = start(t, "with", Options{Database: text, NATS: server.URL()})
 					with.is(t, "it is on NATS", func(b *Bus) bool { return b.onNATS })
 				},
 				"without NATS": func() {
-					without = open(t, "without", Options{Database: text})
+					without = start(t, "without", Options{Database: text})
 					without.is(t, "it listens", listening)
 				},
 			}
-			start[first]()
-			delete(start, first)
-			for _, second := range start {
+			begin[first]()
+			delete(begin, first)
+			for _, second := range begin {
 				second()
 			}
 			with.is(t, "it listens", listening)
@@ -504,7 +504,7 @@ func TestSomeWithoutNATS(t *testing.T) {
 			for i := range int64(5) {
 				reach(t, with, 10+i, 1, without)
 			}
-			for until := time.Now().Add(deafTime + beat/2); time.Now().Before(until); time.Sleep(beat / 10) {
+			for until := time.Now().Add(brief().deaf() + brief().beat/2); time.Now().Before(until); time.Sleep(brief().beat / 10) {
 				with.is(t, "it tells both", func(b *Bus) bool { return !settled(b) })
 			}
 		})
@@ -518,11 +518,11 @@ func TestNeitherHeardNorDeaf(t *testing.T) {
 	text := database(t)
 	_, server := servers(t)
 	wire, detour := through(t, text)
-	a := open(t, "a", Options{Database: detour, NATS: server.URL(), Cluster: text})
+	a := start(t, "a", Options{Database: detour, NATS: server.URL(), Cluster: text})
 	a.is(t, "it tells NATS alone", settled)
 	wire.sever()
 	a.is(t, "it knows that it hears nothing", func(b *Bus) bool { return !b.listening })
-	b := open(t, "b", Options{Database: text, Cluster: text})
+	b := start(t, "b", Options{Database: text, Cluster: text})
 	b.is(t, "it listens", listening)
 	a.Tell(Notice{Channels: map[int64]int64{1: 1}})
 	wire.restore()
@@ -535,8 +535,8 @@ func TestForeign(t *testing.T) {
 	t.Parallel()
 	text := database(t)
 	_, server := servers(t)
-	a := open(t, "a", Options{Database: text, NATS: server.URL(), Cluster: "foreign"})
-	b := open(t, "b", Options{Database: text, NATS: server.URL(), Cluster: "foreign"})
+	a := start(t, "a", Options{Database: text, NATS: server.URL(), Cluster: "foreign"})
+	b := start(t, "b", Options{Database: text, NATS: server.URL(), Cluster: "foreign"})
 	for _, n := range []*node{a, b} {
 		n.is(t, "it listens to PostgreSQL", listening)
 		n.is(t, "it is on NATS", func(b *Bus) bool { return b.onNATS })
@@ -616,16 +616,16 @@ func TestClose(t *testing.T) {
 		// Nobody answers at the one, nobody listens at the other.
 		wire, silent := through(t, database(t))
 		wire.hold()
-		n := open(t, "a", Options{Database: silent, NATS: "nats://127.0.0.1:1"})
+		n := start(t, "a", Options{Database: silent, NATS: "nats://127.0.0.1:1"})
 		n.Tell(Notice{Users: []int64{1}})
 		began := time.Now()
 		if err := n.Close(t.Context()); err == nil {
 			t.Error("all was sent, to nobody")
 		}
-		if took := time.Since(began); took > closeTime+2*time.Second {
+		if took := time.Since(began); took > brief().closing+2*time.Second {
 			t.Errorf("closing took %v", took)
 		}
-		n = open(t, "b", Options{Database: "postgres://hubbub@127.0.0.1:1/none"})
+		n = start(t, "b", Options{Database: "postgres://hubbub@127.0.0.1:1/none"})
 		ctx, cancel := context.WithCancel(t.Context())
 		cancel()
 		began = time.Now()
@@ -633,7 +633,7 @@ func TestClose(t *testing.T) {
 			t.Errorf("closing at once: %v after %v", err, time.Since(began))
 		}
 	})
-	for deadline := time.Now().Add(patience); ; time.Sleep(5 * time.Millisecond) {
+	for deadline := time.Now().Add(waitTime); ; time.Sleep(5 * time.Millisecond) {
 		left := goroutines()
 		if len(left) <= len(before) {
 			return

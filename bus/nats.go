@@ -64,7 +64,7 @@ func (b *Bus) publishAll(ctx context.Context, d draft) error {
 			return err
 		}
 	}
-	confirmed, cancel := context.WithTimeout(ctx, answerTime)
+	confirmed, cancel := context.WithTimeout(ctx, b.answer)
 	defer cancel()
 	return nc.FlushWithContext(confirmed)
 }
@@ -77,7 +77,7 @@ func (b *Bus) tend(ctx context.Context) {
 			return
 		}
 		b.leaveNATS(draft{}, err)
-		pause(ctx, beat)
+		pause(ctx, b.beat)
 	}
 }
 
@@ -91,7 +91,7 @@ func (b *Bus) connectNATS(ctx context.Context) error {
 		nats.Timeout(dialTime), nats.SetCustomDialer(dialer{ctx}), nats.SkipHostLookup(),
 		nats.CustomReconnectDelay(backoff),
 		nats.ReconnectBufSize(-1), // what cannot be sent now goes another way
-		nats.PingInterval(time.Second), nats.MaxPingsOutstanding(2),
+		nats.PingInterval(b.ping), nats.MaxPingsOutstanding(2),
 		nats.DisconnectErrHandler(func(*nats.Conn, error) { changed.ring() }),
 		nats.ReconnectHandler(func(*nats.Conn) { changed.ring() }),
 		nats.ClosedHandler(func(*nats.Conn) { changed.ring(); closed.ring() }),
@@ -131,7 +131,7 @@ func (b *Bus) connectNATS(ctx context.Context) error {
 		if nc.IsConnected() && !b.isOnNATS() {
 			if err := b.echo(ctx, nc, echoes); err != nil {
 				b.leaveNATS(draft{}, err)
-				again = time.After(beat)
+				again = time.After(b.beat)
 			} else if nc.Stats().Reconnects == connection {
 				b.enterNATS()
 			}
@@ -182,7 +182,7 @@ func (b *Bus) echo(ctx context.Context, nc *nats.Conn, echoes <-chan []byte) err
 	if err := nc.Publish(b.subject, word); err != nil {
 		return err
 	}
-	timeout := time.NewTimer(answerTime)
+	timeout := time.NewTimer(b.answer)
 	defer timeout.Stop()
 	for {
 		select {

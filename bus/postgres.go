@@ -25,9 +25,6 @@ func parseDatabase(text string) (*pgx.ConnConfig, error) {
 		// The parser's own words may hold a piece of a password.
 		return nil, errors.New("database: not an address such as postgres://user:password@host/name, or one with a setting that is wrong")
 	}
-	if config.ConnectTimeout == 0 {
-		config.ConnectTimeout = answerTime // for each of its hosts
-	}
 	if config.RuntimeParams["application_name"] == "" {
 		config.RuntimeParams["application_name"] = "hubbub bus"
 	}
@@ -91,7 +88,7 @@ func (b *Bus) notifyOn(ctx context.Context, conn **pgx.Conn, texts [][]byte) (er
 	for i, text := range texts {
 		payloads[i] = string(text)
 	}
-	ctx, cancel := context.WithTimeout(ctx, answerTime)
+	ctx, cancel := context.WithTimeout(ctx, b.answer)
 	defer cancel()
 	_, err = (*conn).Exec(ctx, "SELECT pg_notify('hubbub', payload) FROM unnest($1::text[]) AS payload", payloads)
 	if err != nil {
@@ -158,7 +155,7 @@ func (b *Bus) listenOnce(ctx context.Context, heard func()) error {
 		return err
 	}
 	defer hangUp(conn)
-	answered, cancel := context.WithTimeout(ctx, answerTime)
+	answered, cancel := context.WithTimeout(ctx, b.answer)
 	defer cancel()
 	if _, err := conn.Exec(answered, "LISTEN hubbub"); err != nil {
 		return err
@@ -182,14 +179,14 @@ func (b *Bus) setListening(listening bool) {
 	defer b.mu.Unlock()
 	b.listening = listening
 	if listening {
-		b.deafUntil = time.Now().Add(deafTime)
+		b.deafUntil = time.Now().Add(b.deaf())
 	}
 }
 
 // receive hears PostgreSQL for a beat. Then it has the server answer: of a line
 // that is dead without anyone's being told, nothing would ever be heard.
 func (b *Bus) receive(ctx context.Context, conn *pgx.Conn) error {
-	waiting, cancel := context.WithTimeout(ctx, beat)
+	waiting, cancel := context.WithTimeout(ctx, b.beat)
 	defer cancel()
 	for {
 		notification, err := conn.WaitForNotification(waiting)
@@ -206,7 +203,7 @@ func (b *Bus) receive(ctx context.Context, conn *pgx.Conn) error {
 		}
 		break
 	}
-	answered, cancel := context.WithTimeout(ctx, answerTime)
+	answered, cancel := context.WithTimeout(ctx, b.answer)
 	defer cancel()
 	return conn.Ping(answered)
 }

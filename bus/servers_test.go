@@ -2,6 +2,7 @@ package bus
 
 import (
 	"context"
+	"flag"
 	"fmt"
 	"io"
 	"log/slog"
@@ -20,8 +21,13 @@ import (
 	"hubbub/e2e/throwaway"
 )
 
-// patience is how long a test waits for what has to come.
-const patience = 30 * time.Second
+// waitTime is how long a test waits for what has to come.
+const waitTime = 30 * time.Second
+
+// brief is the patience of a bus under test.
+func brief() patience {
+	return patience{beat: 300 * time.Millisecond, answer: 1500 * time.Millisecond, ping: 400 * time.Millisecond, closing: time.Second}
+}
 
 // shared are servers for the tests that leave them alone.
 var shared struct {
@@ -32,6 +38,10 @@ var shared struct {
 }
 
 func TestMain(m *testing.M) {
+	// They wait more than they work. A flag of the caller's has its way.
+	if err := flag.Set("test.parallel", "8"); err != nil {
+		panic(err)
+	}
 	code := m.Run()
 	if shared.postgres != nil {
 		if err := shared.postgres.Close(); err != nil {
@@ -174,7 +184,7 @@ func (n *node) stir() {
 // await waits until what the listener knows is so.
 func (n *node) await(t testing.TB, what string, so func(w *world) bool) {
 	t.Helper()
-	timeout := time.After(patience)
+	timeout := time.After(waitTime)
 	for {
 		n.mu.Lock()
 		done, changed := so(&n.knows), n.changed
@@ -195,7 +205,7 @@ func (n *node) await(t testing.TB, what string, so func(w *world) bool) {
 // is waits until something is so in the bus.
 func (n *node) is(t testing.TB, what string, so func(b *Bus) bool) {
 	t.Helper()
-	for deadline := time.Now().Add(patience); ; time.Sleep(5 * time.Millisecond) {
+	for deadline := time.Now().Add(waitTime); ; time.Sleep(5 * time.Millisecond) {
 		n.Bus.mu.Lock()
 		done := so(n.Bus)
 		n.Bus.mu.Unlock()
@@ -222,8 +232,8 @@ func (n *node) missedSoFar() int {
 	return n.knows.missed
 }
 
-// open returns a node that listens, and is closed with the test.
-func open(t testing.TB, name string, options Options) *node {
+// start returns a node that listens, and is closed with the test.
+func start(t testing.TB, name string, options Options) *node {
 	t.Helper()
 	n := &node{name: name, log: &journal{}, changed: make(chan struct{}), knows: world{
 		told: map[string]bool{}, channels: map[int64]int64{}, users: map[int64]bool{}, readers: map[int64]bool{},
@@ -234,7 +244,7 @@ func open(t testing.TB, name string, options Options) *node {
 	}
 	options.Log = slog.New(slog.NewTextHandler(io.MultiWriter(n.log, t.Output()), nil)).With("node", name)
 	var err error
-	n.Bus, err = Open(options)
+	n.Bus, err = open(options, brief())
 	check(t, err)
 	n.Listen(n)
 	t.Cleanup(func() {
@@ -251,7 +261,7 @@ func nodes(t testing.TB, options Options, names ...string) []*node {
 	t.Helper()
 	var all []*node
 	for _, name := range names {
-		all = append(all, open(t, name, options))
+		all = append(all, start(t, name, options))
 	}
 	for _, n := range all {
 		n.is(t, "it listens to PostgreSQL", listening)
@@ -297,7 +307,7 @@ func (j *journal) count(words string) int { return strings.Count(j.String(), wor
 // await waits until the log says something so often.
 func (j *journal) await(t testing.TB, times int, words string) {
 	t.Helper()
-	for deadline := time.Now().Add(patience); j.count(words) != times; time.Sleep(5 * time.Millisecond) {
+	for deadline := time.Now().Add(waitTime); j.count(words) != times; time.Sleep(5 * time.Millisecond) {
 		if time.Now().After(deadline) {
 			t.Fatalf("the log says %q %d times, want %d:\n%s", words, j.count(words), times, j)
 		}
@@ -347,7 +357,7 @@ func (s *spy) heardNone(t testing.TB, words string, all ...*node) {
 		n.Bus.mu.Lock()
 		n.postgres.add(letter{Notice: Notice{Readers: []int64{last}}})
 		n.Bus.mu.Unlock()
-		for deadline := time.Now().Add(patience); len(s.heard(fmt.Sprint(last))) == 0; time.Sleep(5 * time.Millisecond) {
+		for deadline := time.Now().Add(limit); len(s.heard(fmt.Sprint(last))) == 0; time.Sleep(5 * time.Millisecond) {
 			if time.Now().After(deadline) {
 				t.Fatalf("the spy hears nothing of %s", n.name)
 			}
