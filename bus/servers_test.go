@@ -357,7 +357,7 @@ func (s *spy) heardNone(t testing.TB, words string, all ...*node) {
 		n.Bus.mu.Lock()
 		n.postgres.add(letter{Notice: Notice{Readers: []int64{last}}})
 		n.Bus.mu.Unlock()
-		for deadline := time.Now().Add(limit); len(s.heard(fmt.Sprint(last))) == 0; time.Sleep(5 * time.Millisecond) {
+		for deadline := time.Now().Add(waitTime); len(s.heard(fmt.Sprint(last))) == 0; time.Sleep(5 * time.Millisecond) {
 			if time.Now().After(deadline) {
 				t.Fatalf("the spy hears nothing of %s", n.name)
 			}

@@ -208,9 +208,11 @@ func TestElsewhereBounds(t *testing.T) {
 		}
 		b.Elsewhere("c", 0, come(b.bob))
 		b.shows(t, "a node that is known", "Ada Bob "+long.Name)
+		b.crowds.mu.Lock()
 		if n := len(b.crowds.nodes); n != maxNodes {
 			t.Errorf("%d nodes", n)
 		}
+		b.crowds.mu.Unlock()
 		time.Sleep(awayTime + flushTime)
 		b.isEmpty(t)
 	})
