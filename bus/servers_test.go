@@ -26,7 +26,7 @@ const waitTime = 30 * time.Second
 
 // brief is the patience of a bus under test.
 func brief() patience {
-	return patience{beat: 300 * time.Millisecond, answer: 1500 * time.Millisecond, ping: 400 * time.Millisecond, closing: time.Second}
+	return patience{beat: 300 * time.Millisecond, answer: 2500 * time.Millisecond, ping: 400 * time.Millisecond, closing: time.Second}
 }
 
 // shared are servers for the tests that leave them alone.
