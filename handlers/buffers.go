@@ -1,15 +1,16 @@
 package handlers
 
 import (
+	"bufio"
 	"bytes"
+	"io"
 	"sync"
 )
 
 // maxKept is how large a buffer may have grown and still be kept for the next.
 const maxKept = 256 << 10
 
-// buffers are for what is about to be sent: each page and each write needs one
-// for a moment.
+// buffers are for pages that are about to be sent.
 type buffers struct{ pool sync.Pool }
 
 // get returns an empty buffer, to be given back with put.
@@ -27,4 +28,22 @@ func (b *buffers) put(buffer *bytes.Buffer) {
 	}
 	buffer.Reset()
 	b.pool.Put(buffer)
+}
+
+// writers put what is about to be sent to a WebSocket into one write.
+type writers struct{ pool sync.Pool }
+
+// get returns a writer to w, to be given back with put once it is flushed.
+func (all *writers) get(w io.Writer) *bufio.Writer {
+	if writer, ok := all.pool.Get().(*bufio.Writer); ok {
+		writer.Reset(w)
+		return writer
+	}
+	return bufio.NewWriterSize(w, maxWritten)
+}
+
+// put takes a writer back.
+func (all *writers) put(writer *bufio.Writer) {
+	writer.Reset(nil)
+	all.pool.Put(writer)
 }

@@ -46,7 +46,8 @@ type Handlers struct {
 	hubs     *hub.Registry
 	sessions *scs.SessionManager
 	sockets  sockets
-	buffers  buffers // for what is about to be sent
+	buffers  buffers // for pages
+	writers  writers // for WebSockets
 	news     *news
 	probes   probes
 	posts    *limiter

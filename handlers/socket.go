@@ -4,7 +4,9 @@ import (
 	"bufio"
 	"bytes"
 	"context"
+	"encoding/binary"
 	"errors"
+	"math"
 	"math/rand/v2"
 	"net"
 	"net/http"
@@ -33,8 +35,11 @@ const pongTimeout = 15 * time.Second
 // closed.
 const closeTimeout = time.Second
 
-// maxGathered is how many bytes are gathered for one write.
-const maxGathered = 32 << 10
+// maxWritten is how many bytes of several messages are put into one write.
+const maxWritten = 16 << 10
+
+// maxControl is the longest frame that is not a message (RFC 6455, 5.5).
+const maxControl = 2 + 125
 
 // isSocket reports whether a request is for a WebSocket.
 func isSocket(r *http.Request) bool {
@@ -92,12 +97,11 @@ type socketTransport struct {
 
 	patience int32        // ticks of silence after which it is tried
 	silent   atomic.Int32 // ticks since something was sent
-	sending  atomic.Int32 // ticks that a write has taken, from 1; 0 for none
 }
 
 // upgrade makes a WebSocket of a request. Where it fails it has answered.
 func (h *Handlers) upgrade(w http.ResponseWriter, r *http.Request) (*socketTransport, error) {
-	own := &lean{ResponseWriter: w, buffers: &h.buffers}
+	own := &lean{ResponseWriter: w, writers: &h.writers}
 	conn, err := websocket.Accept(own, r, &websocket.AcceptOptions{
 		CompressionMode: websocket.CompressionDisabled,
 		OriginPatterns:  h.origins(),
@@ -121,25 +125,10 @@ func (t *socketTransport) read() error {
 }
 
 // send sends frames, each as one message, for browsers do not keep to the order
-// within one, but all in one write.
+// within one.
 func (t *socketTransport) send(frames [][]byte) error {
 	t.silent.Store(0)
-	defer t.sending.Store(0)
-	return t.wire.together(func() error {
-		for _, frame := range frames {
-			t.sending.Store(1)
-			if err := t.conn.Write(context.Background(), websocket.MessageText, frame); err != nil {
-				return err
-			}
-		}
-		return nil
-	})
-}
-
-// stalls counts a tick, and reports whether a write has taken sendTimeout.
-func (t *socketTransport) stalls() bool {
-	n := t.sending.Load()
-	return n > 0 && t.sending.CompareAndSwap(n, n+1) && n > int32(sendTimeout.Seconds())
+	return t.wire.send(frames)
 }
 
 // isSilent counts a tick, and reports whether nothing was sent for too long.
@@ -177,11 +166,10 @@ func (t *socketTransport) close(reason error) {
 }
 
 // lean hands a connection over without the buffers that a request has: browsers
-// send next to nothing, and what we send is gathered in a buffer that there is
-// only meanwhile.
+// send next to nothing, and what we send needs one only meanwhile.
 type lean struct {
 	http.ResponseWriter
-	buffers *buffers
+	writers *writers
 	wire    *wire // once it is handed over
 }
 
@@ -195,18 +183,21 @@ func (l *lean) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 	if err != nil {
 		return nil, nil, errors.Join(err, conn.Close())
 	}
-	l.wire = &wire{Conn: conn, buffers: l.buffers, ahead: bytes.Clone(ahead)}
-	return l.wire, bufio.NewReadWriter(bufio.NewReaderSize(l.wire, 128), bufio.NewWriterSize(l.wire, 16)), nil
+	l.wire = &wire{Conn: conn, writers: l.writers, ahead: bytes.Clone(ahead)}
+	return l.wire, bufio.NewReadWriter(bufio.NewReaderSize(l.wire, 128), bufio.NewWriterSize(l.wire, maxControl)), nil
 }
 
-// wire is a connection on which several messages can be sent by one write.
+// wire is the connection below a WebSocket. All messages are sent here, for
+// several then need but one write, and everybody's are the same bytes.
+// websocket.Conn writes what is no message: each such frame is whole in its
+// buffer, hence in one call of Write, and goes before or after what is sent.
 type wire struct {
 	net.Conn
-	buffers *buffers
+	writers *writers
 	ahead   []byte // what was read before it was handed over
 
-	mu       sync.Mutex
-	gathered *bytes.Buffer // nil where what is written is to be sent at once
+	mu      sync.Mutex   // held from the first byte of a frame to the last
+	writing atomic.Int32 // ticks that a write has taken, from 1; 0 for none
 }
 
 // Read implements net.Conn.
@@ -219,42 +210,54 @@ func (w *wire) Read(p []byte) (int, error) {
 	return n, nil
 }
 
-// Write implements net.Conn.
+// Write implements net.Conn. It is given whole frames.
 func (w *wire) Write(p []byte) (int, error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if w.gathered == nil {
-		return w.Conn.Write(p)
-	}
-	if w.gathered.Len()+len(p) > maxGathered {
-		if err := w.flush(); err != nil {
-			return 0, err
-		}
-		if len(p) > maxGathered {
-			return w.Conn.Write(p)
-		}
-	}
-	return w.gathered.Write(p)
+	return (*lockedWire)(w).Write(p)
 }
 
-// together sends all that is written meanwhile by one write, if it is not too
-// much.
-func (w *wire) together(write func() error) error {
-	buffer := w.buffers.get()
-	defer w.buffers.put(buffer)
-	w.mu.Lock()
-	w.gathered = buffer
-	w.mu.Unlock()
-	err := write()
+// send sends messages of text by one write, if they are not too long.
+func (w *wire) send(messages [][]byte) error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	err = errors.Join(err, w.flush())
-	w.gathered = nil
-	return err
+	writer := w.writers.get((*lockedWire)(w))
+	defer w.writers.put(writer)
+	for _, message := range messages {
+		writeHeader(writer, len(message))
+		_, _ = writer.Write(message)
+	}
+	return writer.Flush() // which fails as what was written before it did
 }
 
-func (w *wire) flush() error {
-	_, err := w.Conn.Write(w.gathered.Bytes())
-	w.gathered.Reset()
-	return err
+// writeHeader writes the header of a whole message of text (RFC 6455, 5.2).
+func writeHeader(w *bufio.Writer, length int) {
+	const finalText = 0x80 | 0x1
+	header := append(w.AvailableBuffer(), finalText)
+	switch {
+	case length < 126:
+		header = append(header, byte(length))
+	case length <= math.MaxUint16:
+		header = binary.BigEndian.AppendUint16(append(header, 126), uint16(length))
+	default:
+		header = binary.BigEndian.AppendUint64(append(header, 127), uint64(length))
+	}
+	_, _ = w.Write(header)
+}
+
+// stalls counts a tick, and reports whether a write has taken sendTimeout.
+func (w *wire) stalls() bool {
+	n := w.writing.Load()
+	return n > 0 && w.writing.CompareAndSwap(n, n+1) && n > int32(sendTimeout.Seconds())
+}
+
+// lockedWire is a wire of which the caller holds the lock.
+type lockedWire wire
+
+// Write implements io.Writer.
+func (w *lockedWire) Write(p []byte) (int, error) {
+	w.writing.Store(1)
+	n, err := w.Conn.Write(p)
+	w.writing.Store(0)
+	return n, err
 }

@@ -110,7 +110,7 @@ func (s *sockets) tendOne(socket *socket, now time.Time) {
 	case t == nil:
 	case now.After(socket.deadline):
 		socket.subscriber.Close(errSessionOver)
-	case t.stalls():
+	case t.wire.stalls():
 		_ = t.wire.Close() // the write that hangs fails
 	case t.isSilent():
 		socket.subscriber.Tell([]byte(" ")) // which script can see
