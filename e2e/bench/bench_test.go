@@ -37,7 +37,7 @@ func TestSmallest(t *testing.T) {
 	}
 	for _, what := range []string{
 		"server CPU per delivered row, 3 viewers", "rows delivered, 3 viewers with presence and news",
-		"p99 from post to row at half load", "memory per live connection", "channel page, 100 rows", "channel page, compressed",
+		"p99 from post to row at half of limit's load", "p99 from post to row at half of its own load", "memory per live connection", "channel page, 100 rows", "channel page, compressed",
 		"durable posts, 2 posters", "one post alone, median", "server CPU of a page with 3000 messages", "start to first page", "binary",
 	} {
 		if !strings.Contains(table.String(), "| "+what) {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -139,18 +140,19 @@ func (c *crowd) flood(ctx context.Context, d time.Duration, n int) (hammered, er
 func (c *crowd) because(err error) error { return fmt.Errorf("%s: %w", c.name, err) }
 
 // pace has n connections post at a rate, whether or not answers have come, and
-// adds up the times from post to row.
-func (c *crowd) pace(ctx context.Context, d time.Duration, n int, rate float64, times *delays) error {
+// adds up the times from post to row. It returns the part of the time in which
+// the server had its core.
+func (c *crowd) pace(ctx context.Context, d time.Duration, n int, rate float64, times *delays) (busy float64, err error) {
 	posters, err := posters(ctx, c.users, n, c.path, c.status, c.ledger)
 	defer closeAll(posters)
 	if err != nil {
-		return c.because(err)
+		return 0, c.because(err)
 	}
 	c.ledger.delays.Store(times)
 	defer c.ledger.delays.Store(nil)
 	tick, err := newTicker(time.Duration(float64(time.Second) / rate))
 	if err != nil {
-		return err
+		return 0, err
 	}
 	due := make(chan int, maxPosts)
 	var group errgroup.Group
@@ -164,7 +166,9 @@ func (c *crowd) pace(ctx context.Context, d time.Duration, n int, rate float64, 
 			return nil
 		})
 	}
-	for began := time.Now(); err == nil && time.Since(began) < d && ctx.Err() == nil; {
+	before, err := c.server.cpu()
+	began := time.Now()
+	for err == nil && time.Since(began) < d && ctx.Err() == nil {
 		var n int
 		n, err = tick.wait()
 		for now := c.ledger.now(); err == nil && n > 0; n-- {
@@ -176,12 +180,17 @@ func (c *crowd) pace(ctx context.Context, d time.Duration, n int, rate float64, 
 	}
 	close(due)
 	if err := errors.Join(err, tick.stop(), group.Wait()); err != nil {
-		return c.because(err)
+		return 0, c.because(err)
 	}
 	if err := c.ledger.drain(len(c.viewers.viewers)); err != nil {
-		return c.because(err)
+		return 0, c.because(err)
 	}
-	return nil
+	took := time.Since(began)
+	after, err := c.server.cpu()
+	if err != nil {
+		return 0, err
+	}
+	return (after - before).Seconds() / took.Seconds(), nil
 }
 
 // folder is a new place for a store.
@@ -259,13 +268,13 @@ func (b *bench) inTurns(ctx context.Context, do func(round int) error) error {
 	return nil
 }
 
-// order returns two things in the order of a round: each goes first in every
-// other.
-func order[T any](round int, one, other T) []T {
-	if round%2 == 0 {
-		return []T{one, other}
+// order returns things in the order of a round: in every other one it is the
+// other way round.
+func order[T any](round int, things ...T) []T {
+	if round%2 == 1 {
+		slices.Reverse(things)
 	}
-	return []T{other, one}
+	return things
 }
 
 // cost is the server's CPU time for each row that a viewer is shown.
@@ -309,49 +318,101 @@ func (b *bench) rate(ctx context.Context) error {
 }
 
 // latency is the time from a post to its row, at half of the posts that the
-// same server has been seen to take.
+// limit takes, the same for both. As the server puts several rows into a write
+// where many post, it takes more; the time at half of that is told as well.
 func (b *bench) latency(ctx context.Context) error {
 	if err := b.part(); err != nil {
 		return err
 	}
 	return b.crowds(ctx, func(viewers int, label string, hubbub, limit *crowd) error {
-		half := map[*crowd]float64{}
-		for _, c := range []*crowd{hubbub, limit} {
-			var most []float64
-			for range 3 {
-				h, err := c.flood(ctx, b.slice/2, b.senders)
-				if err != nil {
-					return err
-				}
-				most = append(most, h.perSecond())
-			}
-			half[c] = median(most) / 2
+		half, err := b.half(ctx, limit)
+		if err != nil {
+			return err
 		}
-		middle := b.table.add(&row{what: "median from post to row at half load, " + label, unit: duration, floor: "limit"})
-		r := b.table.add(&row{what: "p99 from post to row at half load, " + label, unit: duration, floor: "limit", goal: atMostMore(0.0004, duration)})
-		if viewers >= 1000 {
-			r.goal = ratioAtMost(1)
+		ownHalf, err := b.half(ctx, hubbub)
+		if err != nil {
+			return err
 		}
-		r.note("%.0f posts/s, limit %.0f", half[hubbub], half[limit])
+		same := b.addTimes("at half of limit's load, "+label, viewers)
+		own := b.addTimes("at half of its own load, "+label, viewers)
+		defer func() {
+			same.note(half, half)
+			own.note(ownHalf, half)
+		}()
 		return b.inTurns(ctx, func(round int) error {
-			var medians, highest [2]float64
-			for turn, c := range order(round, hubbub, limit) {
-				times := &delays{}
-				if err := c.pace(ctx, b.slice, paced, half[c], times); err != nil {
-					return err
+			var results [3]timed
+			for _, at := range order(round, 0, 1, 2) {
+				c, rate := limit, half
+				if at > 0 {
+					c, rate = hubbub, []float64{half, ownHalf}[at-1]
 				}
-				at := (turn + round) % 2
 				var err error
-				if medians[at], highest[at], err = times.middleAndHighest(); err != nil {
+				if results[at], err = c.timed(ctx, b.slice, rate); err != nil {
 					return err
 				}
 			}
 			if round > 0 {
-				middle.round(medians[0], medians[1])
-				r.round(highest[0], highest[1])
-				b.say("%s: %s, limit %s", r.what, duration(highest[0]), duration(highest[1]))
+				same.round(b, results[1], results[0])
+				own.round(b, results[2], results[0])
 			}
 			return nil
 		})
 	})
+}
+
+// timed is what one measurement of the time from post to row comes to, in
+// seconds, and the part of it in which the server had its core.
+type timed struct{ median, p99, busy float64 }
+
+// timed measures the time from post to row at a rate of posts.
+func (c *crowd) timed(ctx context.Context, d time.Duration, rate float64) (t timed, err error) {
+	all := &delays{}
+	if t.busy, err = c.pace(ctx, d, paced, rate, all); err != nil {
+		return t, err
+	}
+	t.median, t.p99, err = all.middleAndHighest()
+	return t, err
+}
+
+// half is half of the posts that a server takes in a second.
+func (b *bench) half(ctx context.Context, c *crowd) (float64, error) {
+	var most []float64
+	for range 3 {
+		h, err := c.flood(ctx, b.slice/2, b.senders)
+		if err != nil {
+			return 0, err
+		}
+		most = append(most, h.perSecond())
+	}
+	return median(most) / 2, nil
+}
+
+// timeRows are two figures of one measurement of the time from post to row.
+type timeRows struct {
+	median, p99     *row
+	busy, floorBusy []float64
+}
+
+func (b *bench) addTimes(label string, viewers int) *timeRows {
+	g := atMostMore(0.0004, duration)
+	if viewers >= 1000 {
+		g = ratioAtMost(1)
+	}
+	return &timeRows{
+		median: b.table.add(&row{what: "median from post to row " + label, unit: duration, floor: "limit"}),
+		p99:    b.table.add(&row{what: "p99 from post to row " + label, unit: duration, floor: "limit", goal: g}),
+	}
+}
+
+// round adds what one round has measured.
+func (t *timeRows) round(b *bench, server, floor timed) {
+	t.median.round(server.median, floor.median)
+	t.p99.round(server.p99, floor.p99)
+	t.busy, t.floorBusy = append(t.busy, server.busy), append(t.floorBusy, floor.busy)
+	b.say("%s: %s, limit %s; busy %.0f %% and %.0f %%", t.p99.what, duration(server.p99), duration(floor.p99), 100*server.busy, 100*floor.busy)
+}
+
+// note says how many posts there were, and how far the servers were busy.
+func (t *timeRows) note(rate, floorRate float64) {
+	t.p99.note("%.0f posts/s, limit %.0f; server busy %.0f %%, limit %.0f %%", rate, floorRate, 100*median(t.busy), 100*median(t.floorBusy))
 }
