@@ -2,6 +2,8 @@ package handlers
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"slices"
@@ -58,5 +60,88 @@ func TestOpenFails(t *testing.T) {
 	})
 	if n := s.followers(t, "Anna"); n != 0 {
 		t.Errorf("%d connections are left", n)
+	}
+}
+
+// TestGivenUp blames nobody for a request whose browser has gone: the log has it
+// as 499 and no error.
+func TestGivenUp(t *testing.T) {
+	t.Parallel()
+	s := newServer(t)
+	anna := s.signIn(t, "Anna")
+	routes := s.Config.Handler
+	begun := make(chan struct{})
+	front := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		begun <- struct{}{}
+		if !strings.HasSuffix(r.URL.Path, "/live") {
+			<-r.Context().Done()
+		}
+		routes.ServeHTTP(w, r)
+	}))
+	defer front.Close()
+
+	for _, asked := range []struct{ method, path, accept string }{
+		{http.MethodGet, "/channels/general", ""},
+		{http.MethodGet, "/channels/general/document", ""},
+		{http.MethodPost, "/channels", ""},
+		{http.MethodGet, "/channels/general/live", ""}, // held, and given up then
+	} {
+		ctx, giveUp := context.WithCancel(t.Context())
+		request, err := http.NewRequestWithContext(ctx, asked.method, front.URL+asked.path+"?after=0", nil)
+		check(t, err)
+		for _, cookie := range anna.Jar.Cookies(request.URL) {
+			request.AddCookie(cookie)
+		}
+		answered := make(chan error, 1)
+		go func() {
+			response, err := front.Client().Do(request)
+			if err == nil {
+				err = response.Body.Close()
+			}
+			answered <- err
+		}()
+		<-begun
+		if strings.HasSuffix(asked.path, "/live") {
+			waitFor(t, "Anna follows", func() bool { return s.followers(t, "Anna") == 1 })
+		}
+		giveUp()
+		if err := <-answered; err == nil {
+			t.Errorf("%s %s was answered", asked.method, asked.path)
+		}
+		line := "method=" + asked.method + " path=" + asked.path + " status="
+		waitFor(t, "the log has "+line, func() bool { return strings.Contains(s.out.String(), line) })
+		if !strings.Contains(s.out.String(), "level=INFO msg=request "+line+"499 ") {
+			t.Errorf("%s %s:\n%s", asked.method, asked.path, s.out)
+		}
+	}
+	if strings.Contains(s.out.String(), "level=ERROR") {
+		t.Errorf("there is an error:\n%s", s.out)
+	}
+}
+
+// TestNotGivenUp has what fails for another reason stay an error, although the
+// request's context is over.
+func TestNotGivenUp(t *testing.T) {
+	t.Parallel()
+	s := newServer(t)
+	for name, failing := range map[string]struct {
+		cause, err error
+		status     int
+	}{
+		"a limit of ours": {context.DeadlineExceeded, context.Canceled, http.StatusServiceUnavailable},
+		"a fault":         {context.Canceled, errors.New("a fault"), http.StatusInternalServerError},
+	} {
+		over, cancel := context.WithCancelCause(t.Context())
+		cancel(failing.cause)
+		r := httptest.NewRequestWithContext(over, http.MethodGet, "/channels", nil)
+		p := &components.Page{Locale: locale.All()[0], Zone: s.Zone, Assets: s.Assets, Here: "/"}
+		w := httptest.NewRecorder()
+		s.logged(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { s.fail(w, r, p, failing.err) })).ServeHTTP(w, r)
+		if line := fmt.Sprintf("level=ERROR msg=request method=GET path=/channels status=%d ", failing.status); w.Code != failing.status || !strings.Contains(s.out.String(), line) {
+			t.Errorf("%s: %d, want %d\n%s", name, w.Code, failing.status, s.out)
+		}
+	}
+	if !strings.Contains(s.out.String(), `error="a fault"`) {
+		t.Errorf("the fault is not named:\n%s", s.out)
 	}
 }

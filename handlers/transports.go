@@ -119,12 +119,14 @@ func (t *heldTransport) send(_ context.Context, frames [][]byte) error {
 
 func (t *heldTransport) beat(ctx context.Context) error { return t.send(ctx, nil) }
 
-func (t *heldTransport) close(_ context.Context, reason error) {
+func (t *heldTransport) close(ctx context.Context, reason error) {
 	if t.answered {
 		return
 	}
 	status := http.StatusServiceUnavailable
 	switch {
+	case givenUp(ctx, reason):
+		status = statusGivenUp
 	case errors.Is(reason, errSessionOver):
 		status = http.StatusUnauthorized
 	case errors.Is(reason, errNoChannel):
