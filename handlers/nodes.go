@@ -25,10 +25,6 @@ const (
 
 	// nodeTimeout is how long such a look may take.
 	nodeTimeout = 10 * time.Second
-
-	// wholeAtOnce is how many people of a channel are told as all there are. More
-	// may have to be told in several messages.
-	wholeAtOnce = 100
 )
 
 // tell tells the other nodes, if there are any.
@@ -295,7 +291,7 @@ func (n *neighbour) tokenOver(ctx context.Context, token string) (bool, error) {
 func (h *Handlers) announce(all []hub.Attendance) {
 	var notice bus.Notice
 	for _, a := range all {
-		p := bus.Presence{Channel: a.ChannelID, Gone: slices.Clone(a.Gone), Whole: a.Whole && len(a.Here) <= wholeAtOnce}
+		p := bus.Presence{Channel: a.ChannelID, Gone: slices.Clone(a.Gone), Whole: a.Whole}
 		for _, u := range a.Here {
 			p.Here = append(p.Here, bus.User{ID: u.ID, Name: u.Name})
 		}

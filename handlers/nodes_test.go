@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"hubbub/hub"
 	"hubbub/store"
 )
 
@@ -110,6 +111,32 @@ func TestNodesTell(t *testing.T) {
 		annas.until("Bea comes again", func() bool { return annas.people == both })
 		a.stop(t)
 		annas.until("her node has stopped", func() bool { return annas.people == "<bdi>Anna</bdi>" })
+	})
+}
+
+// TestNodesTellCrowds takes those away from a full channel at once who are not in
+// it any more, although nobody has heard them go.
+func TestNodesTellCrowds(t *testing.T) {
+	onBuses(t, func(t *testing.T, a, b *server) {
+		const channel, people = 1, 150
+		crowd := make([]hub.User, people)
+		for i := range crowd {
+			crowd[i] = hub.User{ID: int64(i + 1), Name: fmt.Sprint("Person ", i+1)}
+		}
+		here := func() int {
+			p := b.hubs.Presence(channel, crowd[people-1])
+			return len(p.Here) + p.More
+		}
+		waitFor(t, "the other node hears of them", func() bool {
+			a.announce([]hub.Attendance{{ChannelID: channel, Here: crowd}})
+			return here() == people
+		})
+		began := time.Now()
+		a.announce([]hub.Attendance{{ChannelID: channel, Here: crowd[1:], Whole: true}})
+		waitFor(t, "it hears who is left", func() bool { return here() == people-1 })
+		if took := time.Since(began); took > presenceEvery {
+			t.Errorf("it took %v", took)
+		}
 	})
 }
 
