@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"fmt"
 	"syscall"
 	"testing"
 	"time"
@@ -213,6 +214,46 @@ func TestPresence(t *testing.T) {
 			axe(t, ann, everything)
 		})
 	}
+}
+
+// TestTyping tells at once that somebody types, again while they go on, and at
+// once for their next message.
+func TestTyping(t *testing.T) {
+	t.Parallel()
+	s := quick(t)
+	ann := newUser(t, s, "Ann")
+	ann.open(t, s, "general")
+	ann.waitFor(t, isLive)
+	// Time goes on as the test says, and what is told is counted.
+	ask[bool](t, ann, `(window.time = Date.now(), Date.now = () => time, window.told = 0, window.send = fetch, window.fetch = (url, options) => {
+		told += url.endsWith("/typing");
+		return send(url, options);
+	}, true)`)
+	ann.fill(t, "#body", "")
+	text := ""
+	write := func(more string, after, want int) {
+		t.Helper()
+		ask[bool](t, ann, fmt.Sprintf(`(time += %d, true)`, after))
+		text += more
+		ann.insert(t, more)
+		ann.waitFor(t, `document.getElementById("body").value === `+js(text))
+		if n := ask[int](t, ann, `told`); n != want {
+			t.Errorf("%q: it was told %d times, want %d", text, n, want)
+		}
+	}
+	write(" ", 0, 0)
+	write("a", 0, 1)
+	write("b", 0, 1)
+	write("c", 2999, 1)
+	write("d", 1, 2)
+	write("e", 0, 2)
+	write("f", 10_000, 3)
+	write("g", 0, 3)
+	ann.click(t, send)
+	ann.waitRow(t, "abcdefg")
+	ann.waitFor(t, `document.getElementById("body").value === "" && document.querySelector("#composer:not(.htmx-request)") !== null`)
+	text = ""
+	write("h", 0, 4)
 }
 
 // TestFrozen freezes a tab, as browsers do with those that nobody looks at,

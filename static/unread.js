@@ -138,23 +138,22 @@
 		list.dataset.read = id - 1;
 		list.dispatchEvent(new Event('hubbub:arrange'));
 	});
-	// Who writes reads again, and has done typing.
+	// Who writes reads again.
 	$('composer').addEventListener('htmx:before:request', () => {
-		clearTimeout(typing);
-		typing = undefined;
 		held = false;
 		look();
 	});
 
-	// Typing: told once a second at most, and only on a line that works.
-	let typing;
+	// Typing: told at once, and again while it goes on, before others forget it.
+	// Nothing is told later, when the typing may be over; and nothing on a line
+	// that does not work.
+	const TYPES = 3000; // ms between two words; the server holds one for five seconds
 	let typedAt = 0;
 	body.addEventListener('input', () => {
-		typing ??= setTimeout(() => {
-			typing = undefined;
-			if (!body.value.trim() || $('live').dataset.state !== 'live') return;
-			typedAt = Date.now();
-			tell('typing', {});
-		}, typedAt + 1000 - Date.now());
+		if (Date.now() < typedAt + TYPES || !body.value.trim() || $('live').dataset.state !== 'live') return;
+		typedAt = Date.now();
+		tell('typing', {});
 	});
+	// The post has ended it for others: what is typed next is told at once.
+	$('composer').addEventListener('htmx:finally:request', () => { typedAt = 0; });
 })();
