@@ -27,6 +27,15 @@ const (
 // maxLockWait is how long a start waits for another Hubbub that migrates.
 const maxLockWait = time.Minute
 
+const (
+	// maxTrust is how long a connection may have been idle to be believed to live.
+	maxTrust = time.Second
+
+	// maxPing is how long the server may take to answer on a connection that was
+	// idle. Two such are tried at most, and after them a new one is made.
+	maxPing = 2 * time.Second
+)
+
 // postgres is PostgreSQL, for several nodes.
 type postgres struct {
 	config *pgx.ConnConfig
@@ -66,10 +75,24 @@ func (e *postgres) connect(conns int, settings ...string) *pool {
 			}
 		}
 		return nil
-	}))
+	}), stdlib.OptionShouldPing(isDead))
 	db.SetMaxOpenConns(conns)
 	db.SetMaxIdleConns(conns)
 	return &pool{DB: db}
+}
+
+// isDead tries a connection that was idle before it is used, and has it tried
+// again where it fails, which discards it. A firewall may have forgotten it, or
+// its server's machine be gone: then nobody answers, nobody says so, and what is
+// asked on it would wait for as long as its own time allows. TCP's keepalive is
+// no help, for it rests while there is something to be answered.
+func isDead(ctx context.Context, p stdlib.ShouldPingParams) bool {
+	if p.IdleDuration < maxTrust {
+		return false
+	}
+	ctx, cancel := context.WithTimeout(ctx, maxPing)
+	defer cancel()
+	return p.Conn.Ping(ctx) != nil
 }
 
 // Settings of the connection that writes, but for what the server or the
