@@ -115,13 +115,33 @@ func (h *Handlers) upgrade(w http.ResponseWriter, r *http.Request) (*socketTrans
 }
 
 // read returns why the connection has ended. Somebody has to read, for the
-// answers to pings. conn.CloseRead would hold on for 15 seconds to a browser
-// that speaks, more than a stop may take.
+// answers to pings. What waits for the next frame needs no more stack than a
+// goroutine begins with, and what takes it has ended by then: websocket.Conn
+// would keep twice that for each idle connection.
 func (t *socketTransport) read() error {
-	if _, _, err := t.conn.Reader(context.Background()); err != nil {
+	for {
+		if err := t.wire.await(); err != nil {
+			return err
+		}
+		taken := make(chan error, 1)
+		go func() { taken <- t.take() }()
+		if err := <-taken; err != nil {
+			return err
+		}
+	}
+}
+
+// take takes one frame. It fails where that ends the connection.
+func (t *socketTransport) take() error {
+	_, _, err := t.conn.Reader(context.Background())
+	switch {
+	case err == nil:
+		return errSpoke
+	case errors.Is(err, errFrameOver):
+		return nil
+	default:
 		return err
 	}
-	return errSpoke
 }
 
 // send sends frames, each as one message, for browsers do not keep to the order
@@ -159,10 +179,12 @@ func (t *socketTransport) close(reason error) {
 	// the five seconds that Close waits for it.
 	giveUp := time.AfterFunc(closeTimeout, func() { _ = t.wire.Close() })
 	defer giveUp.Stop()
+	t.wire.interrupt()
+	t.reading.Wait()
+	t.wire.release()
 	// That the browser does not wait for it is no error of ours.
 	_ = t.conn.Close(code, "")
 	_ = t.conn.CloseNow()
-	t.reading.Wait()
 }
 
 // lean hands a connection over without the buffers that a request has: browsers
@@ -184,7 +206,7 @@ func (l *lean) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 		return nil, nil, errors.Join(err, conn.Close())
 	}
 	l.wire = &wire{Conn: conn, writers: l.writers, ahead: bytes.Clone(ahead)}
-	return l.wire, bufio.NewReadWriter(bufio.NewReaderSize(l.wire, 128), bufio.NewWriterSize(l.wire, maxControl)), nil
+	return l.wire, bufio.NewReadWriter(bufio.NewReaderSize(l.wire, 16), bufio.NewWriterSize(l.wire, maxControl)), nil
 }
 
 // wire is the connection below a WebSocket. All messages are sent here, for
@@ -194,20 +216,72 @@ func (l *lean) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 type wire struct {
 	net.Conn
 	writers *writers
-	ahead   []byte // what was read before it was handed over
+
+	start [2]byte // of a frame, while it is awaited
+	ahead []byte  // what was read and not taken yet
+	frame int     // bytes that may be taken: of one frame
 
 	mu      sync.Mutex   // held from the first byte of a frame to the last
 	writing atomic.Int32 // ticks that a write has taken, from 1; 0 for none
 }
 
-// Read implements net.Conn.
-func (w *wire) Read(p []byte) (int, error) {
-	if len(w.ahead) == 0 {
-		return w.Conn.Read(p)
+// errFrameOver says that a frame has been taken, and that the next is to be
+// awaited.
+var errFrameOver = errors.New("the frame is over")
+
+// await waits for the next frame, and has it taken by Read.
+func (w *wire) await() error {
+	for len(w.ahead) < len(w.start) {
+		held := copy(w.start[:], w.ahead)
+		n, err := w.Conn.Read(w.start[held:])
+		w.ahead = w.start[:held+n]
+		if err != nil {
+			return err
+		}
 	}
-	n := copy(p, w.ahead)
-	w.ahead = w.ahead[n:]
-	return n, nil
+	w.frame = frameLength(w.ahead[1])
+	return nil
+}
+
+// frameLength returns the length of a frame by its second byte (RFC 6455, 5.2).
+// One that is too long to be a browser's answer to us has no end: it is a
+// message, and the last thing that is taken.
+func frameLength(second byte) int {
+	const masked, long = 0x80, 126
+	length := int(second &^ masked)
+	switch {
+	case length >= long:
+		return math.MaxInt
+	case second&masked != 0:
+		return 2 + 4 + length
+	default:
+		return 2 + length
+	}
+}
+
+// interrupt ends await.
+func (w *wire) interrupt() { _ = w.SetReadDeadline(time.Now()) }
+
+// release lets Read take all that comes, once nobody awaits a frame.
+func (w *wire) release() {
+	_ = w.SetReadDeadline(time.Time{})
+	w.frame = math.MaxInt
+}
+
+// Read implements net.Conn. It fails with errFrameOver at the end of a frame.
+func (w *wire) Read(p []byte) (n int, err error) {
+	if w.frame == 0 {
+		return 0, errFrameOver
+	}
+	p = p[:min(len(p), w.frame)]
+	if len(w.ahead) > 0 {
+		n = copy(p, w.ahead)
+		w.ahead = w.ahead[n:]
+	} else {
+		n, err = w.Conn.Read(p)
+	}
+	w.frame -= n
+	return n, err
 }
 
 // Write implements net.Conn. It is given whole frames.

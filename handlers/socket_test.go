@@ -1,9 +1,19 @@
 package handlers
 
 import (
+	"bytes"
+	"context"
+	"errors"
+	"net"
+	"net/http"
+	"os"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
+	"time"
+
+	"github.com/coder/websocket"
 
 	"hubbub/hub"
 )
@@ -56,4 +66,90 @@ func TestMessagesAndPings(t *testing.T) {
 	close(over)
 	go func() { _, _, _ = feed.Read(t.Context()) }() // pings are answered while somebody reads
 	group.Wait()
+}
+
+// TestFramesInPieces sends frames byte by byte, the first of them begun together
+// with the handshake: pings are answered, a connection is closed in good order,
+// and what no browser sends ends it.
+func TestFramesInPieces(t *testing.T) {
+	t.Parallel()
+	s := newServer(t)
+	connect := func(name string) (*person, *feed, *pieces) {
+		anna, wire := s.signIn(t, name), &pieces{}
+		anna.Transport = &http.Transport{DialContext: func(ctx context.Context, network, address string) (conn net.Conn, err error) {
+			wire.Conn, err = new(net.Dialer).DialContext(ctx, network, address)
+			return wire, err
+		}}
+		feed := anna.live("general", 0)
+		anna.Transport = nil
+		ended := make(chan struct{})
+		go func() {
+			defer close(ended)
+			_, _, _ = feed.Read(t.Context())
+		}()
+		for range 3 {
+			check(t, feed.Ping(t.Context()))
+		}
+		wire.ended = ended
+		return anna, feed, wire
+	}
+
+	_, feed, wire := connect("Anna")
+	check(t, feed.Close(websocket.StatusNormalClosure, "enough"))
+	<-wire.ended
+
+	// One that we close stays open till the browser has answered.
+	bea, _, wire := connect("Bea")
+	wire.waits.Store(true)
+	bea.post("/logout", "confirm", "yes").leadsTo("/")
+	<-wire.ended
+	if !errors.Is(wire.afterClose, os.ErrDeadlineExceeded) {
+		t.Errorf("after our close came %v, want nothing", wire.afterClose)
+	}
+
+	for name, frame := range map[string][]byte{
+		"unmasked":           {0x89, 0x00},
+		"a message":          {0x81, 0x81, 0, 0, 0, 0, 'x'},
+		"a long message":     append([]byte{0x81, 0xfe, 0xff, 0xff, 0, 0, 0, 0}, bytes.Repeat([]byte("x"), 100)...),
+		"a longer message":   {0x81, 0xff, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0},
+		"a long ping":        {0x89, 0xfe, 1, 0, 0, 0, 0, 0},
+		"no kind of a frame": {0x83, 0x80, 0, 0, 0, 0},
+	} {
+		_, _, wire := connect("Sends " + name)
+		if _, err := wire.Conn.Write(frame); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+		<-wire.ended
+	}
+}
+
+// pieces is a browser's connection that writes byte by byte. The handshake is
+// followed at once by half of a ping, and its other half comes with what is
+// written next.
+type pieces struct {
+	net.Conn
+	owed       []byte
+	ended      chan struct{}
+	waits      atomic.Bool // before it answers a close
+	afterClose error       // what came meanwhile
+}
+
+func (p *pieces) Write(data []byte) (int, error) {
+	if bytes.HasSuffix(data, []byte("\r\n\r\n")) {
+		p.owed = []byte{0, 0, 0}
+		return p.Conn.Write(append(bytes.Clone(data), 0x89, 0x80, 0))
+	}
+	if data[0] == 0x88 && p.waits.Load() {
+		if err := p.SetReadDeadline(time.Now().Add(50 * time.Millisecond)); err != nil {
+			return 0, err
+		}
+		_, p.afterClose = p.Conn.Read(make([]byte, 1))
+	}
+	for _, b := range append(p.owed, data...) {
+		if _, err := p.Conn.Write([]byte{b}); err != nil {
+			return 0, err
+		}
+	}
+	p.owed = nil
+	return len(data), nil
 }
