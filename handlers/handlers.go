@@ -56,6 +56,8 @@ type Handlers struct {
 	work     sync.WaitGroup
 	stop     context.CancelFunc
 	stopping <-chan struct{} // closed by stop
+
+	stopTending context.CancelFunc
 }
 
 // New returns handlers that have begun their work in the background. Close
@@ -79,7 +81,10 @@ func New(o Options) *Handlers {
 	h.stop, h.stopping = stop, ctx.Done()
 	h.work.Go(func() { h.sweep(ctx) })
 	h.work.Go(func() { h.news.run(ctx) })
-	h.work.Go(func() { h.sockets.tend(ctx) })
+	// Till the last of them has ended: one that does not read would hold a stop up.
+	tending, stopTending := context.WithCancel(context.Background())
+	h.stopTending = stopTending
+	h.work.Go(func() { h.sockets.tend(tending) })
 	if o.Bus != nil {
 		h.hubs.Announce(h.announce)
 		others := newNeighbour(h)
@@ -97,8 +102,9 @@ func (h *Handlers) Close(ctx context.Context) error {
 	h.sockets.stop()
 	done := make(chan struct{})
 	go func() {
-		h.work.Wait()
 		h.sockets.open.Wait()
+		h.stopTending()
+		h.work.Wait()
 		close(done)
 	}()
 	select {

@@ -336,13 +336,7 @@ func TestSlowReader(t *testing.T) {
 	s := newServer(t)
 	anna, bea := s.signIn(t, "Anna"), s.signIn(t, "Bea")
 	// It takes little in, so that soon all waits on this side.
-	bea.Transport = &http.Transport{DialContext: func(ctx context.Context, network, address string) (net.Conn, error) {
-		conn, err := new(net.Dialer).DialContext(ctx, network, address)
-		if err != nil {
-			return nil, err
-		}
-		return conn, conn.(*net.TCPConn).SetReadBuffer(4 << 10)
-	}}
+	bea.Transport = smallReader()
 	slow := bea.live("general", 0)
 	page, quick := anna.page("general"), anna.live("general", 0)
 	body := strings.Repeat("http://a ", store.MaxBody/9) // it becomes the longest row
@@ -370,6 +364,17 @@ func TestSlowReader(t *testing.T) {
 	if err := slow.CloseNow(); err != nil {
 		t.Error(err)
 	}
+}
+
+// smallReader connects so that little waits on the browser's side.
+func smallReader() *http.Transport {
+	return &http.Transport{DialContext: func(ctx context.Context, network, address string) (net.Conn, error) {
+		conn, err := new(net.Dialer).DialContext(ctx, network, address)
+		if err != nil {
+			return nil, err
+		}
+		return conn, conn.(*net.TCPConn).SetReadBuffer(4 << 10)
+	}}
 }
 
 // TestDelivery answers a post only when it can be read by everyone: what a

@@ -10,6 +10,7 @@ import (
 	"math/rand/v2"
 	"net"
 	"net/http"
+	"os"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -38,7 +39,7 @@ const closeTimeout = time.Second
 // maxWritten is how many bytes of several messages are put into one write.
 const maxWritten = 16 << 10
 
-// maxControl is the longest frame that is not a message (RFC 6455, 5.5).
+// maxControl is the longest frame of ours that is not a message (RFC 6455, 5.5).
 const maxControl = 2 + 125
 
 // isSocket reports whether a request is for a WebSocket.
@@ -217,9 +218,10 @@ type wire struct {
 	net.Conn
 	writers *writers
 
-	start [2]byte // of a frame, while it is awaited
-	ahead []byte  // what was read and not taken yet
-	frame int     // bytes that may be taken: of one frame
+	start  [2]byte     // of a frame, while it is awaited
+	ahead  []byte      // what was read and not taken yet
+	frame  int         // bytes that may be taken: of one frame
+	ending atomic.Bool // no further frame is awaited
 
 	mu      sync.Mutex   // held from the first byte of a frame to the last
 	writing atomic.Int32 // ticks that a write has taken, from 1; 0 for none
@@ -229,8 +231,14 @@ type wire struct {
 // awaited.
 var errFrameOver = errors.New("the frame is over")
 
+// errEnding says that no further frame is awaited.
+var errEnding = errors.New("the connection is about to end")
+
 // await waits for the next frame, and has it taken by Read.
 func (w *wire) await() error {
+	if w.ending.Load() {
+		return errEnding
+	}
 	for len(w.ahead) < len(w.start) {
 		held := copy(w.start[:], w.ahead)
 		n, err := w.Conn.Read(w.start[held:])
@@ -244,8 +252,8 @@ func (w *wire) await() error {
 }
 
 // frameLength returns the length of a frame by its second byte (RFC 6455, 5.2).
-// One that is too long to be a browser's answer to us has no end: it is a
-// message, and the last thing that is taken.
+// One whose length is elsewhere has no end: it is a message, which ends the
+// connection, or what no browser sends, and may take more stack.
 func frameLength(second byte) int {
 	const masked, long = 0x80, 126
 	length := int(second &^ masked)
@@ -259,8 +267,11 @@ func frameLength(second byte) int {
 	}
 }
 
-// interrupt ends await.
-func (w *wire) interrupt() { _ = w.SetReadDeadline(time.Now()) }
+// interrupt ends await. A frame that is being taken is taken to its end.
+func (w *wire) interrupt() {
+	w.ending.Store(true)
+	_ = w.SetReadDeadline(time.Now())
+}
 
 // release lets Read take all that comes, once nobody awaits a frame.
 func (w *wire) release() {
@@ -277,7 +288,8 @@ func (w *wire) Read(p []byte) (n int, err error) {
 	if len(w.ahead) > 0 {
 		n = copy(p, w.ahead)
 		w.ahead = w.ahead[n:]
-	} else {
+	} else if n, err = w.Conn.Read(p); errors.Is(err, os.ErrDeadlineExceeded) && n == 0 {
+		_ = w.SetReadDeadline(time.Time{}) // of interrupt
 		n, err = w.Conn.Read(p)
 	}
 	w.frame -= n

@@ -64,8 +64,17 @@ func TestMessagesAndPings(t *testing.T) {
 		}
 	}
 	close(over)
-	go func() { _, _, _ = feed.Read(t.Context()) }() // pings are answered while somebody reads
+	go drain(t, feed) // pings are answered while somebody reads
 	group.Wait()
+}
+
+// drain reads till a connection ends, and returns why it did.
+func drain(t *testing.T, feed *feed) error {
+	for {
+		if _, _, err := feed.Read(t.Context()); err != nil {
+			return err
+		}
+	}
 }
 
 // TestFramesInPieces sends frames byte by byte, the first of them begun together
@@ -82,19 +91,21 @@ func TestFramesInPieces(t *testing.T) {
 		}}
 		feed := anna.live("general", 0)
 		anna.Transport = nil
-		ended := make(chan struct{})
-		go func() {
-			defer close(ended)
-			_, _, _ = feed.Read(t.Context())
-		}()
+		wire.ended = make(chan error, 1)
+		go func() { wire.ended <- drain(t, feed) }()
 		for range 3 {
 			check(t, feed.Ping(t.Context()))
 		}
-		wire.ended = ended
 		return anna, feed, wire
 	}
 
 	_, feed, wire := connect("Anna")
+	// Longer than it needs to be, by its header: what follows is still understood.
+	_, err := wire.Conn.Write([]byte{0x89, 0xfe, 0, 0, 0, 0, 0, 0})
+	check(t, err)
+	for range 40 {
+		check(t, feed.Ping(t.Context()))
+	}
 	check(t, feed.Close(websocket.StatusNormalClosure, "enough"))
 	<-wire.ended
 
@@ -102,25 +113,50 @@ func TestFramesInPieces(t *testing.T) {
 	bea, _, wire := connect("Bea")
 	wire.waits.Store(true)
 	bea.post("/logout", "confirm", "yes").leadsTo("/")
-	<-wire.ended
+	wire.endsWith(t, closeSignedOut)
 	if !errors.Is(wire.afterClose, os.ErrDeadlineExceeded) {
 		t.Errorf("after our close came %v, want nothing", wire.afterClose)
 	}
 
-	for name, frame := range map[string][]byte{
-		"unmasked":           {0x89, 0x00},
-		"a message":          {0x81, 0x81, 0, 0, 0, 0, 'x'},
-		"a long message":     append([]byte{0x81, 0xfe, 0xff, 0xff, 0, 0, 0, 0}, bytes.Repeat([]byte("x"), 100)...),
-		"a longer message":   {0x81, 0xff, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0},
-		"a long ping":        {0x89, 0xfe, 1, 0, 0, 0, 0, 0},
-		"no kind of a frame": {0x83, 0x80, 0, 0, 0, 0},
+	for name, tt := range map[string]struct {
+		frame []byte
+		code  websocket.StatusCode
+	}{
+		"unmasked":           {[]byte{0x89, 0x00}, websocket.StatusInternalError},
+		"a message":          {[]byte{0x81, 0x81, 0, 0, 0, 0, 'x'}, websocket.StatusPolicyViolation},
+		"a long message":     {append([]byte{0x81, 0xfe, 0xff, 0xff, 0, 0, 0, 0}, bytes.Repeat([]byte("x"), 100)...), websocket.StatusPolicyViolation},
+		"a longer message":   {[]byte{0x81, 0xff, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0}, websocket.StatusPolicyViolation},
+		"a long ping":        {[]byte{0x89, 0xfe, 1, 0, 0, 0, 0, 0}, websocket.StatusProtocolError},
+		"no kind of a frame": {[]byte{0x83, 0x80, 0, 0, 0, 0}, websocket.StatusProtocolError},
 	} {
 		_, _, wire := connect("Sends " + name)
-		if _, err := wire.Conn.Write(frame); err != nil {
-			t.Errorf("%s: %v", name, err)
-		}
-		<-wire.ended
+		_, err := wire.Conn.Write(tt.frame)
+		check(t, err)
+		wire.endsWith(t, tt.code)
 	}
+}
+
+// TestStopWithStalledReader stops a node of which a browser reads nothing,
+// although much is being sent to it.
+func TestStopWithStalledReader(t *testing.T) {
+	t.Parallel()
+	s := newServer(t)
+	anna := s.signIn(t, "Anna")
+	anna.Transport = smallReader()
+	feed := anna.live("general", 0)
+	anna.post("/channels/general/messages", "body", "hello")
+	feed.next()
+	for _, socket := range s.sockets.byReader()[s.user(t, "Anna").ID] {
+		socket.subscriber.Tell(make([]byte, hub.MaxQueued))
+		for began := time.Now(); socket.transport.wire.writing.Load() < 2; time.Sleep(10 * time.Millisecond) {
+			if time.Since(began) > limit {
+				t.Fatal("what is sent waits for nobody")
+			}
+		}
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), sendTimeout+closeTimeout+4*time.Second)
+	defer cancel()
+	check(t, s.Handlers.Close(ctx))
 }
 
 // pieces is a browser's connection that writes byte by byte. The handshake is
@@ -129,9 +165,22 @@ func TestFramesInPieces(t *testing.T) {
 type pieces struct {
 	net.Conn
 	owed       []byte
-	ended      chan struct{}
+	ended      chan error
 	waits      atomic.Bool // before it answers a close
 	afterClose error       // what came meanwhile
+}
+
+// endsWith waits for the end of the connection, which has to have a reason.
+func (p *pieces) endsWith(t *testing.T, want websocket.StatusCode) {
+	t.Helper()
+	select {
+	case err := <-p.ended:
+		if got := websocket.CloseStatus(err); got != want {
+			t.Errorf("it ended with %v (%v), want %v", got, err, want)
+		}
+	case <-time.After(limit):
+		t.Errorf("it does not end, want %v", want)
+	}
 }
 
 func (p *pieces) Write(data []byte) (int, error) {

@@ -112,13 +112,15 @@ func (s *sockets) tendOne(socket *socket, now time.Time) {
 		socket.subscriber.Close(errSessionOver)
 	case t.wire.stalls():
 		_ = t.wire.Close() // the write that hangs fails
-	case t.isSilent():
+	case t.wire.writing.Load() > 0: // a ping would have to wait, and be given up
+	case t.isSilent() && s.begin():
 		socket.subscriber.Tell([]byte(" ")) // which script can see
-		s.open.Go(func() {
+		go func() {
+			defer s.end()
 			if err := t.ping(); err != nil {
 				socket.subscriber.Close(err)
 			}
-		})
+		}()
 	}
 }
 
