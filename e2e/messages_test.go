@@ -25,7 +25,10 @@ func TestTalk(t *testing.T) {
 	bob.open(t, s, "general")
 	cleo.open(t, s, "garden")
 
+	// Each post has a key of its own, which begins with the time as the page's does.
+	ann.want(t, `(window.firstKey = document.getElementById("key").value) !== ""`)
 	ann.post(t, "good morning")
+	ann.waitFor(t, `(key => key > firstKey && key.length <= 64)(document.getElementById("key").value)`)
 	bob.waitRow(t, "good morning")
 	bob.post(t, "and to you")
 	ann.waitRow(t, "and to you")

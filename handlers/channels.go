@@ -212,7 +212,7 @@ func (h *Handlers) renderChannel(w http.ResponseWriter, r *http.Request, p *comp
 	}
 	view.Presence = presenceView(h.hubs.Presence(view.Channel.ID, userOf(p)))
 	if view.Key == "" {
-		view.Key = newKey()
+		view.Key = newPostKey()
 	}
 	h.render(w, r, p, status, components.Channel(p, view))
 	return nil

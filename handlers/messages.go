@@ -21,8 +21,10 @@ import (
 // maxKey is the longest key of a post, in bytes.
 const maxKey = 64
 
-// newKey returns a key under which a composer posts once.
-func newKey() string { return rand.Text() }
+// newPostKey returns a key under which a composer posts once. It begins with the
+// time, as script's do: keys lie in the store's index in their order, and with
+// random ones each post would change a page of its own.
+func newPostKey() string { return strconv.FormatInt(time.Now().UnixMilli(), 36) + rand.Text() }
 
 // bodyError says what is wrong with a message's body.
 func bodyError(l *locale.Locale, err error, typed string) string {

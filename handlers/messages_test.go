@@ -6,6 +6,8 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
+	"time"
 )
 
 func TestPost(t *testing.T) {
@@ -60,6 +62,20 @@ func TestPost(t *testing.T) {
 	if page := p.page("general"); page.revision != 3 {
 		t.Errorf("revision %d, want 3", page.revision)
 	}
+}
+
+// TestPostKeysFollowTime: keys of one time lie together in the store's index.
+func TestPostKeysFollowTime(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		for range 1000 {
+			earlier, twin := newPostKey(), newPostKey()
+			time.Sleep(time.Millisecond)
+			if later := newPostKey(); earlier >= later || earlier == twin || len(later) > maxKey {
+				t.Fatalf("%q and %q, and a millisecond later %q", earlier, twin, later)
+			}
+		}
+	})
 }
 
 // TestSameKey posts once, one after the other and at once.

@@ -3,6 +3,7 @@ package handlers
 import (
 	"bytes"
 	"context"
+	"crypto/rand"
 	"encoding/json"
 	"errors"
 	"net/http"
@@ -199,6 +200,9 @@ func (h *Handlers) logIn(w http.ResponseWriter, r *http.Request, p *components.P
 	h.redirect(w, r, next)
 	return nil
 }
+
+// newKey returns a key that nobody can guess.
+func newKey() string { return rand.Text() }
 
 // formKey returns the key of a form that a browser was given, "" for one that
 // could be guessed.

@@ -233,7 +233,8 @@
 	});
 
 	// The composer.
-	const newKey = () => Array.from(crypto.getRandomValues(new Uint8Array(16)), b => b.toString(36).padStart(2, '0')).join('');
+	// A key begins with the time: see newPostKey.
+	const newKey = () => Date.now().toString(36) + Array.from(crypto.getRandomValues(new Uint8Array(16)), b => b.toString(36).padStart(2, '0')).join('');
 	let sent = null; // the text under way, or whose fate is unknown
 
 	const grow = () => {

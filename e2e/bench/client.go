@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"bytes"
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"html"
@@ -256,6 +257,9 @@ const (
 
 func tokenText(token int) string { return fmt.Sprintf("%0*x", tokenLen, token) }
 
+// newKey returns a key such as a page's form has.
+func newKey() string { return strconv.FormatInt(time.Now().UnixMilli(), 36) + rand.Text() }
+
 // poster posts to a channel. Like a page's form, it sends a key with each.
 type poster struct {
 	*client
@@ -273,8 +277,8 @@ func newPoster(ctx context.Context, u user, path string, status int, l *ledger) 
 	}
 	words := strings.ReplaceAll(postWords, " ", "+")
 	p := &poster{client: c, ledger: l, status: status}
-	p.request = u.postForm(path+"/messages", postField+tokenText(0)+"+"+words+"&key=ABCDEFGHIJKLMNOPQR"+tokenText(0))
-	p.key = p.request[len(p.request)-tokenLen:]
+	p.request = u.postForm(path+"/messages", postField+tokenText(0)+"+"+words+"&key="+newKey())
+	p.key = p.request[len(p.request)-len(newKey()):]
 	at := bytes.Index(p.request, []byte(postField)) + len(postField)
 	p.token = p.request[at : at+tokenLen]
 	return p, nil
@@ -286,7 +290,7 @@ func (p *poster) post(token int) error {
 	for i := range tokenLen {
 		p.token[i] = digits[token>>(4*(tokenLen-1-i))&15]
 	}
-	copy(p.key, p.token)
+	copy(p.key, newKey())
 	a, err := p.do(p.request)
 	if err != nil {
 		return err
