@@ -2,12 +2,15 @@ package handlers
 
 import (
 	"fmt"
+	"log/slog"
 	"net/http"
+	"net/http/httptest"
 	"net/url"
 	"slices"
 	"strings"
 	"testing"
 
+	"hubbub/hub"
 	"hubbub/store"
 )
 
@@ -145,4 +148,40 @@ func TestPages(t *testing.T) {
 	}
 	p.get("/channels/general?after=9999").leadsTo("/channels/general")
 	p.get("/channels/general?before=1").is(http.StatusOK)
+}
+
+// BenchmarkChannelPage answers with a page of 100 rows, without a socket.
+func BenchmarkChannelPage(b *testing.B) {
+	for _, channels := range []int{1, 50} {
+		b.Run(fmt.Sprint("channels=", channels), func(b *testing.B) {
+			s := newServer(b, func(o *Options) { o.Log = slog.New(slog.DiscardHandler) })
+			p := s.signIn(b, "Anna")
+			s.fill(b, "general", "Anna", hub.WindowSize)
+			s.signIn(b, "Bea")
+			for i := range channels - 1 {
+				name := fmt.Sprint("channel ", i)
+				s.channel(b, name)
+				if i%3 == 0 {
+					p.get("/channels/" + url.PathEscape(name)).is(http.StatusOK)
+					s.fill(b, name, "Bea", 1)
+				}
+			}
+			p.get("/channels/general").is(http.StatusOK)
+			request := httptest.NewRequestWithContext(b.Context(), http.MethodGet, "/channels/general", nil)
+			address, err := url.Parse(s.URL)
+			check(b, err)
+			for _, c := range p.Jar.Cookies(address) {
+				request.AddCookie(c)
+			}
+			routes := s.Routes()
+			b.ReportAllocs()
+			for b.Loop() {
+				w := httptest.NewRecorder()
+				routes.ServeHTTP(w, request)
+				if w.Code != http.StatusOK {
+					b.Fatal(w.Code)
+				}
+			}
+		})
+	}
 }
