@@ -34,9 +34,9 @@ const drainTimeout = 10 * time.Second
 // How much garbage may lie about before it is collected, beside what is in use:
 // half of what Go leaves by itself, for where Hubbub runs, memory is scarcer than
 // time. But a node has some 5 MB in use, and to collect after each 2.5 MB took a
-// quarter of the time of pages. So there is a ballast, which counts as in use
-// but is never touched: the system gives it no memory, and the garbage of a small
-// heap is 4 MB more, that of a large one hardly.
+// quarter of the time of pages. So there is a ballast, which counts as in use but
+// is never touched, so the system gives it no memory: 4 MB more garbage, much for
+// a small heap and little for a large one.
 const (
 	garbagePercent = 50
 	ballast        = 8 << 20 // bytes

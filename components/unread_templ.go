@@ -190,7 +190,7 @@ func ChannelsFrame(base string, channels []store.Channel, zone *time.Location) t
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}
-			templ_7745c5c3_Err = channelLink(&Page{Base: base, Unread: &Unread{}}, c, false).Render(ctx, templ_7745c5c3_Buffer)
+			templ_7745c5c3_Err = channelLink(&Page{Base: base}, c, false).Render(ctx, templ_7745c5c3_Buffer)
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}

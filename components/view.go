@@ -114,7 +114,11 @@ type Unread struct {
 }
 
 // Count returns how many messages wait in a channel, store.MaxUnread at most.
+// Of nil it is 0.
 func (u *Unread) Count(channelID int64) int {
+	if u == nil {
+		return 0
+	}
 	for _, c := range u.Channels {
 		if c.ChannelID == channelID {
 			return c.Count

@@ -32,6 +32,10 @@ type engine interface {
 	// as it takes.
 	writeLimit() time.Duration
 
+	// brief is a statement after which a transaction waits for a lock for two
+	// seconds at most, "" where a lock keeps nobody else waiting.
+	brief() string
+
 	// inOrder is a statement that has transactions which run it wait for each
 	// other, "" where they do anyway.
 	inOrder() string

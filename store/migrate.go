@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"strconv"
 	"strings"
+	"time"
 )
 
 //go:embed migrations/*.sql
@@ -18,7 +19,8 @@ var migrations embed.FS
 // transaction of its own, so a start that fails half-way can be tried again.
 //
 // Nodes of the version before go on meanwhile: a migration may add, and must
-// leave what they know as it is.
+// leave what they know as it is. An index goes once another of the same columns
+// has taken its place.
 func migrate(ctx context.Context, engine engine, db *sql.DB) error {
 	return engine.alone(ctx, db, func(conn *sql.Conn) error { return migrateAlone(ctx, engine, conn) })
 }
@@ -47,11 +49,35 @@ func migrateAlone(ctx context.Context, engine engine, conn *sql.Conn) error {
 		if version <= have {
 			continue
 		}
-		if err := migrateTo(ctx, engine, conn, version, file); err != nil {
+		err := stepBack(ctx, engine, maxLockWait, func() error { return migrateTo(ctx, engine, conn, version, file) })
+		if err != nil {
 			return fmt.Errorf("migration %s: %w", strconv.Quote(file), err)
 		}
 	}
 	return nil
+}
+
+// lockPause is how long a migration leaves a lock to others that it did not get.
+const lockPause = 2 * time.Second
+
+// stepBack does something again, till a limit, where others keep a lock from it
+// as a backup does. To wait for that would hold up all who come after: they
+// queue behind it.
+func stepBack(ctx context.Context, engine engine, limit time.Duration, do func() error) error {
+	for began := time.Now(); ; {
+		err := do()
+		if !engine.blocked(err) {
+			return err
+		}
+		if time.Since(began) >= limit {
+			return fmt.Errorf("something else, such as a backup, has kept the tables locked for more than %v: %w", limit, err)
+		}
+		select {
+		case <-time.After(lockPause):
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
 }
 
 func migrateTo(ctx context.Context, engine engine, conn *sql.Conn, version int, file string) error {
@@ -64,6 +90,11 @@ func migrateTo(ctx context.Context, engine engine, conn *sql.Conn, version int, 
 		return err
 	}
 	defer t.Rollback() //nolint:errcheck // after a commit there is nothing to roll back
+	if brief := engine.brief(); brief != "" {
+		if _, err := t.ExecContext(ctx, brief); err != nil {
+			return err
+		}
+	}
 	if _, err := t.ExecContext(ctx, engine.types().Replace(string(text))); err != nil {
 		return err
 	}

@@ -14,6 +14,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/jackc/pgx/v5/pgconn"
 )
 
 // TestMigrateFromEverySchema opens data of every earlier schema. For each
@@ -181,6 +183,71 @@ func TestAloneWaits(t *testing.T) {
 		return nil
 	}))
 	check(t, wait(t.Context(), time.Minute))
+}
+
+// TestMigrateBesideReader has a node start while somebody reads for long, as a
+// backup does, what its migration takes away. Others read meanwhile.
+func TestMigrateBesideReader(t *testing.T) {
+	t.Parallel()
+	database := newPostgres(t)
+	fill(t, database, must[[]string](t)(fs.Glob(migrations, "migrations/*.sql"))[:4])
+	other := openReader(t, database)
+	backup := must[*sql.Tx](t)(openReader(t, database).BeginTx(t.Context(), nil))
+	const reading = `SELECT count(*) FROM messages`
+	var n int
+	check(t, backup.QueryRow(reading).Scan(&n))
+
+	opened := make(chan error, 1)
+	go func() {
+		s, err := Open(t.Context(), database)
+		if err == nil {
+			err = s.Close()
+		}
+		opened <- err
+	}()
+	waitFor(t, func() bool {
+		var waits bool
+		check(t, other.QueryRow(`SELECT EXISTS (SELECT FROM pg_locks WHERE relation = 'messages'::regclass AND NOT granted)`).Scan(&waits))
+		return waits
+	})
+	soon, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	defer cancel()
+	check(t, other.QueryRowContext(soon, reading).Scan(&n))
+	select {
+	case err := <-opened:
+		t.Errorf("it did not wait: %v", err)
+	default:
+	}
+	check(t, backup.Rollback())
+	check(t, <-opened)
+}
+
+// TestStepBack gives up after the limit, at the context's end, and at another
+// error at once.
+func TestStepBack(t *testing.T) {
+	t.Parallel()
+	engine := must[*postgres](t)(postgresAt("postgres://nobody@localhost/nothing"))
+	blocked := &pgconn.PgError{Code: lockNotAvailable}
+	over, cancel := context.WithCancel(t.Context())
+	cancel()
+	broken := errors.New("broken")
+	for _, tt := range []struct {
+		about     string
+		ctx       context.Context
+		limit     time.Duration
+		err, want error
+	}{
+		{"no error", t.Context(), time.Minute, nil, nil},
+		{"another error", t.Context(), time.Minute, broken, broken},
+		{"the limit", t.Context(), 0, blocked, blocked},
+		{"the end", over, time.Minute, blocked, context.Canceled},
+	} {
+		tries := 0
+		err := stepBack(tt.ctx, engine, tt.limit, func() error { tries++; return tt.err })
+		if tries != 1 || !errors.Is(err, tt.want) {
+			t.Errorf("%s: %v after %d tries, want %v", tt.about, err, tries, tt.want)
+		}
+	}
 }
 
 // TestTypes holds the tables on PostgreSQL to be those on SQLite, column by

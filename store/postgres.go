@@ -24,7 +24,8 @@ const (
 	orderLock     = 0x687562627562_02
 )
 
-// maxLockWait is how long a start waits for another Hubbub that migrates.
+// maxLockWait is how long a start waits for another Hubbub that migrates, and
+// then for those who have locked what it migrates.
 const maxLockWait = time.Minute
 
 const (
@@ -153,6 +154,10 @@ func (*postgres) snapshot() *sql.TxOptions {
 func (*postgres) shared() bool { return true }
 
 func (*postgres) writeLimit() time.Duration { return 5 * time.Second }
+
+// More than deadlock_timeout, by default a second: after that the server ends an
+// autovacuum that is in the way.
+func (*postgres) brief() string { return "SET LOCAL lock_timeout = '2s'" }
 
 func (*postgres) inOrder() string { return fmt.Sprintf("SELECT pg_advisory_xact_lock(%d)", orderLock) }
 

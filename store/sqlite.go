@@ -101,6 +101,8 @@ func (sqliteIn) shared() bool { return false }
 
 func (sqliteIn) writeLimit() time.Duration { return 0 }
 
+func (sqliteIn) brief() string { return "" }
+
 func (sqliteIn) inOrder() string { return "" }
 
 func (sqliteIn) isTaken(err error) bool {

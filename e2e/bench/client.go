@@ -257,7 +257,7 @@ const (
 
 func tokenText(token int) string { return fmt.Sprintf("%0*x", tokenLen, token) }
 
-// newKey returns a key such as a page's form has.
+// newKey returns a key such as the form of a page made just now has.
 func newKey() string { return strconv.FormatInt(time.Now().UnixMilli(), 36) + rand.Text() }
 
 // poster posts to a channel. Like a page's form, it sends a key with each.
