@@ -32,6 +32,10 @@ import (
 // limit is how long a test waits for what has to happen.
 const limit = 20 * time.Second
 
+// soon is how long what happens at once may take where much else runs: far less
+// than the times after which a node looks for itself.
+const soon = lookEvery / 2
+
 // assets are made once: compressing them takes a while.
 var assets = sync.OnceValues(static.New)
 

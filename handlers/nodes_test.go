@@ -46,7 +46,7 @@ func TestNodesDeliver(t *testing.T) {
 	})
 }
 
-// TestNodesEndSessions ends a user's connections to all nodes within a second.
+// TestNodesEndSessions ends a user's connections to all nodes at once.
 func TestNodesEndSessions(t *testing.T) {
 	onBuses(t, func(t *testing.T, a, b *server) {
 		here, there := a.signIn(t, "Anna", "password 1"), b.signIn(t, "Anna", "password 1")
@@ -58,7 +58,7 @@ func TestNodesEndSessions(t *testing.T) {
 		for _, f := range ended {
 			f.ends(closeSignedOut)
 		}
-		if took := time.Since(began); took > time.Second {
+		if took := time.Since(began); took > soon {
 			t.Errorf("after another password it took %v", took)
 		}
 		bea.post("/channels/general/messages", "body", "hello")
@@ -71,7 +71,7 @@ func TestNodesEndSessions(t *testing.T) {
 		for _, f := range stay[:2] {
 			f.ends(closeSignedOut)
 		}
-		if took := time.Since(began); took > time.Second {
+		if took := time.Since(began); took > soon {
 			t.Errorf("after logging out it took %v", took)
 		}
 	})
