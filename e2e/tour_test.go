@@ -11,6 +11,9 @@ import (
 	"testing"
 
 	"github.com/chromedp/cdproto/emulation"
+	"github.com/chromedp/cdproto/fetch"
+	"github.com/chromedp/cdproto/network"
+	"github.com/chromedp/cdproto/page"
 	"github.com/chromedp/chromedp"
 )
 
@@ -316,4 +319,30 @@ func TestScriptSize(t *testing.T) {
 	if size := len(script); size < 8<<10 || size > 21000 {
 		t.Errorf("our script has %d bytes without comments and spaces", size)
 	}
+}
+
+// TestRowsBeforeScript opens a channel in a fresh browser, over a line of 20 ms
+// and 1.6 Mbit/s on which no script comes: the rows are painted all the same.
+func TestRowsBeforeScript(t *testing.T) {
+	t.Parallel()
+	s := quick(t)
+	v := newVisitor(t, s, "Zoe")
+	v.post(t, "general", "good morning")
+	ann := newPerson(t, newBrowser(t))
+	ann.become(t, v)
+	line := []*network.Conditions{{Latency: 20, DownloadThroughput: 200_000, UploadThroughput: 200_000}}
+	ann.mu.Lock()
+	ann.origins = append(ann.origins, origin(s.URL))
+	ann.mu.Unlock()
+	ann.do(t,
+		command(network.EmulateNetworkConditionsByRule, network.EmulateNetworkConditionsByRuleParams{MatchedNetworkConditions: line}),
+		command(fetch.Enable, fetch.EnableParams{Patterns: []*fetch.RequestPattern{{URLPattern: "*.js*", RequestStage: fetch.RequestStageRequest}}}),
+		command(page.Navigate, page.NavigateParams{URL: s.channelURL("general")}), // unlike visit, this does not wait for the scripts
+	)
+	ann.caught(t)
+	ann.waitFor(t, `(p => p && p.textContent === "good morning" && p.checkVisibility())(document.querySelector("#messages li[id] p"))`)
+	ann.waitFor(t, `performance.getEntriesByName("first-contentful-paint").length === 1`)
+	ann.want(t, `document.readyState !== "complete" && !window.htmx`)
+	ann.release(t)
+	ann.waitFor(t, isLive)
 }
