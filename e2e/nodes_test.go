@@ -325,7 +325,7 @@ func nodesNews(t *testing.T, all []*pair) {
 // nodesPresence has Bob come to a channel, type there and go again, before Ann's
 // eyes on another node.
 func nodesPresence(t *testing.T, all []*pair) {
-	const limit = 2 * time.Second
+	const limit = 4 * time.Second // after five, all is told anyway
 	leave := map[*pair]func(){}
 	isHere := func(p *pair) bool { return p.page.part("#here", "Bob by "+p.by)() }
 	measure(t, all, "he is here", soon,
