@@ -1,6 +1,7 @@
 package components
 
 import (
+	"bytes"
 	"context"
 	"io"
 	"slices"
@@ -8,6 +9,8 @@ import (
 	"time"
 
 	"github.com/a-h/templ"
+
+	"hubbub/store"
 )
 
 // runGap is the longest pause within the run of one author's rows.
@@ -135,4 +138,11 @@ func zoneName(zone *time.Location, now time.Time) string {
 	default:
 		return name + " (" + offset + ")"
 	}
+}
+
+// NewRow renders a message. The row is the same for everyone.
+func NewRow(ctx context.Context, base string, m store.Message, zone *time.Location) (Row, error) {
+	var html bytes.Buffer
+	err := MessageRow(base, m, zone).Render(ctx, &html)
+	return Row{ID: m.ID, HTML: bytes.Clone(html.Bytes()), AuthorID: m.AuthorID, PostedAt: m.PostedAt}, err
 }

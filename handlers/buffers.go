@@ -1,9 +1,7 @@
 package handlers
 
 import (
-	"bufio"
 	"bytes"
-	"io"
 	"sync"
 )
 
@@ -28,22 +26,4 @@ func (b *buffers) put(buffer *bytes.Buffer) {
 	}
 	buffer.Reset()
 	b.pool.Put(buffer)
-}
-
-// writers put what is about to be sent to a WebSocket into one write.
-type writers struct{ pool sync.Pool }
-
-// get returns a writer to w, to be given back with put once it is flushed.
-func (all *writers) get(w io.Writer) *bufio.Writer {
-	if writer, ok := all.pool.Get().(*bufio.Writer); ok {
-		writer.Reset(w)
-		return writer
-	}
-	return bufio.NewWriterSize(w, maxWritten)
-}
-
-// put takes a writer back.
-func (all *writers) put(writer *bufio.Writer) {
-	writer.Reset(nil)
-	all.pool.Put(writer)
 }

@@ -8,9 +8,9 @@ import (
 	"strconv"
 	"time"
 
-	"hubbub/bus"
 	"hubbub/components"
 	"hubbub/hub"
+	"hubbub/live"
 	"hubbub/locale"
 	"hubbub/store"
 )
@@ -74,8 +74,7 @@ func (h *Handlers) createChannel(w http.ResponseWriter, r *http.Request, p *comp
 	if err != nil {
 		return err
 	}
-	h.news.ofNewChannel()
-	h.tell(bus.Notice{Channels: map[int64]int64{channel.ID: 0}})
+	h.live.ChannelMade(channel)
 	h.flash(w, flashChannelCreated, channel.Name)
 	h.redirect(w, r, components.ChannelPath(channel.Name))
 	return nil
@@ -90,7 +89,7 @@ func (h *Handlers) findChannel(r *http.Request) (store.Channel, error) {
 	}
 	channel, err := h.Store.ChannelByName(r.Context(), name)
 	if err == nil {
-		h.hubs.Hear(channel.ID, channel.Revision) // of another node, that could not tell
+		h.live.Reached(channel)
 	}
 	return channel, err
 }
@@ -200,17 +199,17 @@ func (h *Handlers) visit(ctx context.Context, p *components.Page, view *componen
 	if err := h.Store.Visit(ctx, p.Viewer.ID, view.Channel.ID, upTo, time.Now()); err != nil {
 		return nil, err
 	}
-	h.moved(p.Viewer.ID)
+	h.live.PositionChanged(p.Viewer.ID)
 	return h.Store.Positions(ctx, p.Viewer.ID)
 }
 
 // renderChannel completes the view with what stands around the messages.
 func (h *Handlers) renderChannel(w http.ResponseWriter, r *http.Request, p *components.Page, status int, view components.ChannelView, positions *store.Positions) (err error) {
-	view.Channels = h.Store.ChannelsNear(positions, maxNear)
+	view.Channels = h.Store.ChannelsNear(positions, live.MaxNear)
 	if p.Unread, err = h.unread(r.Context(), positions); err != nil {
 		return err
 	}
-	view.Presence = presenceView(h.hubs.Presence(view.Channel.ID, userOf(p)))
+	view.Presence = h.live.Presence(view.Channel, p.Viewer)
 	if view.Key == "" {
 		view.Key = newPostKey()
 	}
@@ -220,7 +219,7 @@ func (h *Handlers) renderChannel(w http.ResponseWriter, r *http.Request, p *comp
 
 // newest completes the view with the rows of the channel's window.
 func (h *Handlers) newest(ctx context.Context, view *components.ChannelView) error {
-	window, err := h.hubs.Window(ctx, view.Channel.ID, view.Channel.Revision)
+	window, err := h.live.Window(ctx, view.Channel)
 	if err != nil {
 		return err
 	}

@@ -1,56 +1,17 @@
 package handlers
 
 import (
-	"bytes"
-	"context"
 	"errors"
 	"net/http"
 	"strings"
-	"sync"
-	"time"
 
-	"github.com/a-h/templ"
-
-	"hubbub/bus"
 	"hubbub/components"
+	"hubbub/live"
 	"hubbub/locale"
 )
 
-// A channel's page that is live without script has a frame. What is in it
-// follows from what a browser does by itself:
-//
-//   - A page has not been loaded before its frames have, and until then it is
-//     busy to screen readers. So the frame begins with a document that ends
-//     (document), of which a refresh leads on.
-//   - What a proxy holds back until it is complete would never show. But a
-//     browser asks for a style sheet as soon as it reads of it. So the first
-//     document names one that nobody else asks for (probe). Asked for it before
-//     the end, it leads on to the holder; else to itself, from time to time.
-//   - A document that breaks off is never loaded, and its own refresh does not
-//     come. But the page around it is loaded then, or when there is nobody to
-//     be reached. So the streamed document (documentTransport) is a frame of
-//     the holder, and the holder's refresh asks again, until it is answered.
-//   - The holder must come from the browser's memory for that, and a refresh to
-//     the same address would not. So it goes by way of a redirect
-//     (holderAgain), which is remembered as well.
-
-const (
-	// probeWithin is how long the first document waits for its probe, and
-	// polled how long it stays where that has not come, in seconds.
-	probeWithin = time.Second
-	polled      = 10
-
-	// documentRows is how many rows a streamed document takes before it begins
-	// anew with the window.
-	documentRows = 1000
-
-	// overFor is how long a document stays that says why it is over. Once it
-	// has ended, the holder asks again.
-	overFor = 10 * time.Minute
-
-	// remembered is the Cache-Control of what is the same for ever.
-	remembered = "public, max-age=31536000, immutable"
-)
+// remembered is the Cache-Control of what is the same for ever.
+const remembered = "public, max-age=31536000, immutable"
 
 // isDocument reports whether a live connection is for a streamed document.
 func isDocument(r *http.Request) bool { return r.URL.Query().Has("document") }
@@ -67,7 +28,7 @@ func readUpTo(r *http.Request) int64 {
 // document is what a channel's frame begins with.
 func (h *Handlers) document(w http.ResponseWriter, r *http.Request, p *components.Page) error {
 	channel, err := h.followed(r, p)
-	if errors.Is(err, errSessionOver) || errors.Is(err, errNoChannel) {
+	if errors.Is(err, live.ErrSessionOver) || errors.Is(err, live.ErrNoRoom) {
 		h.redirect(w, r, components.ChannelPath(r.PathValue("channel"))+"/live?document") // it says so
 		return nil
 	}
@@ -78,87 +39,12 @@ func (h *Handlers) document(w http.ResponseWriter, r *http.Request, p *component
 	if err := h.newest(r.Context(), &view); err != nil {
 		return err
 	}
-	var arrived <-chan struct{}
-	view.Probe, arrived = h.probes.expect()
-	defer h.probes.forget(view.Probe)
-	begin, end, err := documentHTML(r.Context(), p, view, "</body>")
-	if err != nil {
-		return err
-	}
-	s := stream{w: w, control: http.NewResponseController(w)}
-	s.start("text/html; charset=utf-8")
-	if err := s.write(begin); err != nil {
-		return nil //nolint:nilerr // the browser has gone
-	}
-	leads := components.Refresh(polled, p.DocumentURL(channel.Name, view.Read))
-	select {
-	case <-arrived:
-		leads = components.Refresh(1, p.HolderURL(channel.Name, "/again", view.Read))
-	case <-time.After(probeWithin):
-	case <-h.stopping:
-	case <-r.Context().Done():
-	}
-	var html bytes.Buffer
-	if err := leads.Render(r.Context(), &html); err != nil {
-		return nil //nolint:nilerr // the browser has gone
-	}
-	_ = s.write(html.Bytes(), end) // so has it here
-	return nil
-}
-
-// documentHTML returns a document in two parts, of which the second begins with
-// an end tag: there is something to be put before it.
-func documentHTML(ctx context.Context, p *components.Page, view components.ChannelView, tag string) (begin, end []byte, err error) {
-	var html bytes.Buffer
-	if err := components.Document(p, view).Render(ctx, &html); err != nil {
-		return nil, nil, err
-	}
-	at := bytes.Index(html.Bytes(), []byte(tag))
-	return html.Bytes()[:at], html.Bytes()[at:], nil
-}
-
-// probes knows the first documents that wait for their probe, by its name.
-type probes struct {
-	mu      sync.Mutex
-	waiting map[string]chan struct{}
-}
-
-// expect returns the name of a new probe, and what is closed when it arrives.
-func (p *probes) expect() (string, <-chan struct{}) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if p.waiting == nil {
-		p.waiting = map[string]chan struct{}{}
-	}
-	name, arrived := newKey(), make(chan struct{})
-	p.waiting[name] = arrived
-	return name, arrived
-}
-
-// arrive notes that a probe was asked for, and reports whether it is known.
-func (p *probes) arrive(name string) bool {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	arrived, known := p.waiting[name]
-	if known {
-		close(arrived)
-		delete(p.waiting, name)
-	}
-	return known
-}
-
-func (p *probes) forget(name string) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	delete(p.waiting, name)
+	return h.live.FirstDocument(w, r, p, view)
 }
 
 // probe is an empty style sheet: that it is asked for is what counts.
 func (h *Handlers) probe(w http.ResponseWriter, r *http.Request) {
-	name := strings.TrimSuffix(r.PathValue("stylesheet"), ".css")
-	if !h.probes.arrive(name) && len(name) == len(newKey()) {
-		h.tell(bus.Notice{Moments: []bus.Moment{{Kind: bus.Probed, Name: name}}})
-	}
+	h.live.Probed(strings.TrimSuffix(r.PathValue("stylesheet"), ".css"))
 	w.Header().Set("Content-Type", "text/css; charset=utf-8")
 	w.Header().Set("Cache-Control", "no-store")
 	w.WriteHeader(http.StatusOK)
@@ -184,107 +70,4 @@ func (h *Handlers) holderAgain(w http.ResponseWriter, r *http.Request) {
 // has been sent.
 func (h *Handlers) goneStyle(w http.ResponseWriter, r *http.Request) {
 	serveStyle(w, r, remembered, components.GoneCSS)
-}
-
-// documentTransport is an HTML document that goes on for as long as the
-// connection does: rows are added to its list as they come.
-type documentTransport struct {
-	stream
-	page     *components.Page
-	view     components.ChannelView // what it begins with
-	stopping <-chan struct{}        // closed when the node stops
-
-	end  []byte         // of the document
-	last components.Row // the newest that was sent
-	run  components.Row // the row that the next may be closed up to
-	sent int            // rows
-}
-
-func (t *documentTransport) open(ctx context.Context) error {
-	begin, end, err := documentHTML(ctx, t.page, t.view, "</ol>")
-	if err != nil {
-		return err
-	}
-	t.end = end
-	if n := len(t.view.Rows); n > 0 {
-		t.last = t.view.Rows[n-1]
-		t.run = t.last
-	}
-	if err := t.wait(); err != nil {
-		return err
-	}
-	t.start("text/html; charset=utf-8")
-	return t.write(begin)
-}
-
-// send writes what can still be said in a document: which rows are new, and
-// which are gone. Older rows that deletes have uncovered belong further up.
-func (t *documentTransport) send(ctx context.Context, frames [][]byte) error {
-	var html bytes.Buffer
-	var reason error
-	for _, frame := range frames {
-		for part := range components.Parts(frame) {
-			var piece templ.Component
-			switch {
-			case part.All:
-				reason = errAnew
-				continue
-			case part.Gone != 0:
-				piece = components.DocumentGone(t.page, part.Gone)
-				t.run.AuthorID = 0 // whose row is above is not for us to tell
-			case part.Row.ID > t.last.ID:
-				piece = components.NextRow(t.page, t.run, part.Row)
-				t.last, t.run = part.Row, part.Row
-				t.sent++
-			default:
-				continue
-			}
-			if err := piece.Render(ctx, &html); err != nil {
-				return err
-			}
-		}
-	}
-	if t.sent >= documentRows {
-		reason = errAnew
-	}
-	return errors.Join(t.write(html.Bytes()), reason)
-}
-
-func (t *documentTransport) beat(context.Context) error { return t.write([]byte("\n")) }
-
-// close ends the document, and the holder asks for another. One that would be
-// refused for good says so instead and stays.
-func (t *documentTransport) close(ctx context.Context, reason error) {
-	p, words := t.page, t.page.Locale
-	var over templ.Component
-	switch {
-	case errors.Is(reason, errSessionOver):
-		over = components.DocumentOver(words.NotLoggedIn, p.URL("/"), words.SignIn)
-	case errors.Is(reason, errNoChannel):
-		over = components.DocumentOver(words.MissingChannel(t.view.Channel.Name), p.URL("/channels"), words.ToChannels)
-	}
-	// That the browser does not wait for it is no error of ours.
-	if over != nil {
-		t.stay(ctx, over)
-	}
-	_ = t.write(t.end)
-}
-
-// stay writes the last row and waits till the browser goes, for overFor at
-// most.
-func (t *documentTransport) stay(ctx context.Context, over templ.Component) {
-	ctx, cancel := context.WithTimeout(ctx, overFor)
-	defer cancel()
-	var html bytes.Buffer
-	err := over.Render(ctx, &html)
-	for next := html.Bytes(); err == nil; next = []byte("\n") {
-		err = t.write(next)
-		select {
-		case <-time.After(beatEvery):
-		case <-t.stopping:
-			return
-		case <-ctx.Done():
-			return
-		}
-	}
 }

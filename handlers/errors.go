@@ -7,6 +7,7 @@ import (
 
 	"hubbub/components"
 	"hubbub/hub"
+	"hubbub/live"
 	"hubbub/locale"
 	"hubbub/store"
 )
@@ -59,22 +60,11 @@ func failureOf(err error) *failure {
 	}
 }
 
-// statusGivenUp is for requests that the browser has given up, as nginx has it
-// in its log; no standard knows it. Nobody gets the answer and nobody is at
-// fault, so it is no status of 500 or more.
-const statusGivenUp = 499
-
-// givenUp reports whether a request has failed because its browser has gone. A
-// limit of ours, which may end its context too, has another cause.
-func givenUp(ctx context.Context, err error) bool {
-	return errors.Is(err, context.Canceled) && errors.Is(context.Cause(ctx), context.Canceled)
-}
-
 // fail answers for an error: with a page, or for htmx with a flash message
 // that leaves the page and what was typed as they are.
 func (h *Handlers) fail(w http.ResponseWriter, r *http.Request, p *components.Page, err error) {
-	if givenUp(r.Context(), err) {
-		w.WriteHeader(statusGivenUp)
+	if live.GivenUp(r.Context(), err) {
+		w.WriteHeader(live.StatusGivenUp)
 		return
 	}
 	late := errors.Is(context.Cause(r.Context()), context.DeadlineExceeded)

@@ -11,8 +11,8 @@ import (
 	"testing"
 
 	"hubbub/components"
-	"hubbub/hub"
 	"hubbub/locale"
+	"hubbub/store"
 )
 
 // TestTimeoutIsSaid answers a request whose time is over: with 503, for a post
@@ -56,7 +56,7 @@ func TestOpenFails(t *testing.T) {
 	}
 	through.get("/channels/general/live?document")
 	waitFor(t, "nobody is here", func() bool {
-		return !slices.Contains(s.hubs.Presence(channel.ID, hub.User{ID: -1}).Here, hub.User{ID: user.ID, Name: user.Name})
+		return !slices.Contains(s.live.Presence(channel, &store.User{ID: -1}).Here, user.Name)
 	})
 	if n := s.followers(t, "Anna"); n != 0 {
 		t.Errorf("%d connections are left", n)

@@ -18,7 +18,7 @@ import (
 
 	"hubbub/bus"
 	"hubbub/components"
-	"hubbub/hub"
+	"hubbub/live"
 	"hubbub/static"
 	"hubbub/store"
 )
@@ -43,21 +43,14 @@ type Options struct {
 type Handlers struct {
 	Options
 	base     string // path that the pages are under: "" or "/chat"
-	hubs     *hub.Registry
+	live     *live.Server
 	sessions *scs.SessionManager
-	sockets  sockets
 	buffers  buffers // for pages
-	writers  writers // for WebSockets
-	news     *news
-	probes   probes
 	posts    *limiter
 	logins   *limiter
 	hashing  chan struct{} // room for the password hashes computed at once
 	work     sync.WaitGroup
 	stop     context.CancelFunc
-	stopping <-chan struct{} // closed by stop
-
-	stopTending context.CancelFunc
 }
 
 // New returns handlers that have begun their work in the background. Close
@@ -73,24 +66,13 @@ func New(o Options) *Handlers {
 		h.base = strings.TrimSuffix(o.BaseURL.EscapedPath(), "/")
 	}
 	h.sessions = h.newSessions()
-	h.hubs = hub.NewRegistry(source{h}, o.Log)
-	h.news = newNews(h)
-	o.Store.Listen(h.publish)
-
+	h.live = live.New(live.Options{
+		Store: o.Store, Bus: o.Bus, Log: o.Log,
+		Base: h.base, Zone: o.Zone, Origins: h.originPatterns(), SessionOver: h.sessionOver,
+	})
 	ctx, stop := context.WithCancel(context.Background())
-	h.stop, h.stopping = stop, ctx.Done()
+	h.stop = stop
 	h.work.Go(func() { h.sweep(ctx) })
-	h.work.Go(func() { h.news.run(ctx) })
-	// Till the last of them has ended: one that does not read would hold a stop up.
-	tending, stopTending := context.WithCancel(context.Background())
-	h.stopTending = stopTending
-	h.work.Go(func() { h.sockets.tend(tending) })
-	if o.Bus != nil {
-		h.hubs.Announce(h.announce)
-		others := newNeighbour(h)
-		h.work.Go(func() { others.run(ctx) })
-		o.Bus.Listen(others)
-	}
 	return h
 }
 
@@ -98,20 +80,19 @@ func New(o Options) *Handlers {
 // that follows, and waits for all that the handlers have begun, or for ctx.
 func (h *Handlers) Close(ctx context.Context) error {
 	h.stop()
-	h.hubs.Close()
-	h.sockets.stop()
 	done := make(chan struct{})
 	go func() {
-		h.sockets.open.Wait()
-		h.stopTending()
 		h.work.Wait()
 		close(done)
 	}()
+	if err := h.live.Close(ctx); err != nil {
+		return err
+	}
 	select {
 	case <-done:
 		return nil
 	case <-ctx.Done():
-		return fmt.Errorf("live connections were left: %w", ctx.Err())
+		return fmt.Errorf("what runs in the background was left: %w", ctx.Err())
 	}
 }
 

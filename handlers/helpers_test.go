@@ -32,9 +32,15 @@ import (
 // limit is how long a test waits for what has to happen.
 const limit = 20 * time.Second
 
-// soon is how long what happens at once may take where much else runs: far less
-// than the times after which a node looks for itself.
-const soon = lookEvery / 2
+// soon is how long what happens at once may take where much else runs: half of
+// the time after which a node looks for itself.
+const soon = 5 * time.Second
+
+// Close codes by which browsers learn that they need not come back.
+const (
+	closeSignedOut websocket.StatusCode = 4401
+	closeNoRoom    websocket.StatusCode = 4404
+)
 
 // assets are made once: compressing them takes a while.
 var assets = sync.OnceValues(static.New)

@@ -3,7 +3,6 @@ package handlers
 import (
 	"bufio"
 	"context"
-	"errors"
 	"fmt"
 	"math/rand/v2"
 	"net"
@@ -17,7 +16,6 @@ import (
 
 	"github.com/coder/websocket"
 
-	"hubbub/hub"
 	"hubbub/store"
 )
 
@@ -161,7 +159,7 @@ func TestLiveRefuses(t *testing.T) {
 	}
 	s.visitor(t).live("general", 0).ends(closeSignedOut)
 	s.visitor(t).live("none", 0).ends(closeSignedOut)
-	anna.live("none", 0).ends(closeNoChannel)
+	anna.live("none", 0).ends(closeNoRoom)
 	for _, after := range []string{"x", "-1", "99999999999999999999"} {
 		anna.get("/channels/general/live?after=" + after).is(http.StatusBadRequest)
 	}
@@ -235,39 +233,37 @@ func TestSessionOver(t *testing.T) {
 	t.Parallel()
 	s := newServer(t)
 	anna := s.signIn(t, "Anna")
-	sessionOf := func() context.Context {
+	token := func() string {
 		t.Helper()
 		request, err := http.NewRequest(http.MethodGet, s.URL, nil)
 		check(t, err)
 		for _, c := range anna.Jar.Cookies(request.URL) {
 			if c.Name == "hubbub_session" {
-				ctx, err := s.sessions.Load(t.Context(), c.Value)
-				check(t, err)
-				return ctx
+				return c.Value
 			}
 		}
 		t.Fatal("no session")
-		return nil
+		return ""
 	}
-	over := func(ctx context.Context) bool {
+	over := func(token string) bool {
 		t.Helper()
-		over, err := s.sessionOver(ctx)
+		over, err := s.sessionOver(t.Context(), token)
 		check(t, err)
 		return over
 	}
-	ctx := sessionOf()
-	if over(ctx) {
+	annas := token()
+	if over(annas) {
 		t.Error("it is not over")
 	}
 	_, err := s.Store.SetPassword(t.Context(), s.user(t, "Anna").ID, "")
 	check(t, err)
-	if !over(ctx) {
+	if !over(annas) {
 		t.Error("a change of the password has ended it")
 	}
 	anna = s.signIn(t, "Bea")
-	ctx = sessionOf()
+	beas := token()
 	anna.post("/logout", "confirm", "yes").leadsTo("/")
-	if !over(ctx) {
+	if !over(beas) {
 		t.Error("a log-out has ended it")
 	}
 }
@@ -354,13 +350,7 @@ func TestSlowReader(t *testing.T) {
 		group.Wait()
 	}
 	page.shows(t, "the quick one", anna.page("general"))
-	s.sockets.mu.Lock()
-	defer s.sockets.mu.Unlock()
-	for _, socket := range s.sockets.byUser[s.user(t, "Bea").ID] {
-		if frames, err := socket.subscriber.Next(t.Context()); !errors.Is(err, hub.ErrSlow) {
-			t.Errorf("the slow one is sent %d frames, %v", len(frames), err)
-		}
-	}
+	waitFor(t, "the slow one is given up", func() bool { return s.live.Connections(s.user(t, "Bea").ID) == 0 })
 	if err := slow.CloseNow(); err != nil {
 		t.Error(err)
 	}

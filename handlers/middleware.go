@@ -88,6 +88,15 @@ func (h *Handlers) sameOrigin(next http.Handler) http.Handler {
 // origin is the scheme and host of the base URL.
 func (h *Handlers) origin() string { return h.BaseURL.Scheme + "://" + h.BaseURL.Host }
 
+// originPatterns returns patterns (path.Match) of the hosts, beside a request's
+// own, whose pages may open a WebSocket.
+func (h *Handlers) originPatterns() []string {
+	if h.BaseURL == nil {
+		return nil
+	}
+	return []string{strings.ReplaceAll(h.BaseURL.Host, "[", `\[`)} // an IPv6 address has brackets
+}
+
 // bounded refuses to read more than a form may have, and to work on it for
 // longer than a server waits to write.
 func bounded(next http.Handler) http.Handler {

@@ -225,16 +225,9 @@ func (h *Handlers) takeFlash(w http.ResponseWriter, r *http.Request, l *locale.L
 	return nil
 }
 
-// sessionOver says whether the session of a request has ended meanwhile.
-func (h *Handlers) sessionOver(ctx context.Context) (bool, error) {
-	// A bare context: Load believes one that holds a session already.
-	bare, cancel := context.WithTimeout(context.Background(), workTimeout)
-	defer cancel()
-	return h.tokenOver(bare, h.sessions.Token(ctx))
-}
-
-// tokenOver says whether the session with a token has ended.
-func (h *Handlers) tokenOver(ctx context.Context, token string) (bool, error) {
+// sessionOver reports whether the session with a token has ended. The context
+// must not hold a session, because scs would believe that one.
+func (h *Handlers) sessionOver(ctx context.Context, token string) (bool, error) {
 	fresh, err := h.sessions.Load(ctx, token)
 	if err != nil {
 		return true, err

@@ -81,8 +81,8 @@ func (h *Handlers) Routes() http.Handler {
 	// Pages are compressed and carry a session. What is below is neither.
 	root := http.NewServeMux()
 	root.Handle("/", gzhttp.GzipHandler(bounded(h.sessions.LoadAndSave(pages))))
-	root.Handle("GET /live", starting(h.sessions.LoadAndSave(h.serve(h.live))))
-	root.Handle("GET /channels/{channel}/live", starting(h.sessions.LoadAndSave(h.serve(h.live))))
+	root.Handle("GET /live", starting(h.sessions.LoadAndSave(h.serve(h.follow))))
+	root.Handle("GET /channels/{channel}/live", starting(h.sessions.LoadAndSave(h.serve(h.follow))))
 	root.Handle("GET /static/", h.Assets)
 	root.HandleFunc("GET /own/{stylesheet}", h.ownStyle)
 	root.HandleFunc("GET /gone/{stylesheet}", h.goneStyle)

@@ -13,7 +13,6 @@ import (
 	"github.com/alexedwards/argon2id"
 	"github.com/alexedwards/scs/v2"
 
-	"hubbub/bus"
 	"hubbub/components"
 	"hubbub/locale"
 	"hubbub/store"
@@ -267,12 +266,10 @@ func (h *Handlers) logOut(w http.ResponseWriter, r *http.Request, p *components.
 			return err
 		}
 	}
-	token := h.sessions.Token(r.Context())
 	if err := h.sessions.Destroy(r.Context()); err != nil {
 		return err
 	}
-	h.sockets.close(p.Viewer.ID, func(t string) bool { return t == token })
-	h.tell(bus.Notice{Users: []int64{p.Viewer.ID}})
+	h.live.UserChanged(p.Viewer.ID)
 	h.flash(w, flashLoggedOut, "")
 	h.redirect(w, r, "/")
 	return nil

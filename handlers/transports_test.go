@@ -115,10 +115,7 @@ func (p *person) held(channel string, after int64) reply {
 // followers are how many live connections a user has.
 func (s *server) followers(t testing.TB, name string) int {
 	t.Helper()
-	id := s.user(t, name).ID
-	s.sockets.mu.Lock()
-	defer s.sockets.mu.Unlock()
-	return len(s.sockets.byUser[id])
+	return s.live.Connections(s.user(t, name).ID)
 }
 
 // revisions are those that a frame names, of which the page keeps the highest.

@@ -1,37 +1,12 @@
 package handlers
 
 import (
-	"bytes"
 	"context"
 	"errors"
-	"maps"
 	"net/http"
-	"slices"
-	"strconv"
-	"strings"
-	"sync"
-	"time"
 
-	"hubbub/bus"
 	"hubbub/components"
-	"hubbub/hub"
 	"hubbub/store"
-)
-
-const (
-	// maxNear is how many channels stand beside the messages, and how many new
-	// ones a page is told of at once.
-	maxNear = 50
-
-	// newsDelay is how long news wait for others that come with them.
-	newsDelay = 200 * time.Millisecond
-
-	// newsRest is the least pause after news have been told.
-	newsRest = 800 * time.Millisecond
-
-	// newsTimeout is how long the store may take to say what they are. A
-	// database may hang, and another may take its place.
-	newsTimeout = 10 * time.Second
 )
 
 // read takes note of how far the viewer has read a channel, and whether they
@@ -56,10 +31,10 @@ func (h *Handlers) read(w http.ResponseWriter, r *http.Request, p *components.Pa
 		}
 	}
 	tab, reading := r.PostForm.Get("tab"), r.PostForm.Get("reading") == "1"
-	if !h.sockets.setReading(p.Viewer.ID, tab, reading) && len(tab) <= maxKey {
-		h.tell(bus.Notice{Moments: []bus.Moment{{Kind: bus.Reading, User: p.Viewer.ID, Name: tab, On: reading}}})
+	if len(tab) <= maxKey {
+		h.live.Reading(p.Viewer.ID, tab, reading)
 	}
-	h.moved(p.Viewer.ID)
+	h.live.PositionChanged(p.Viewer.ID)
 	w.WriteHeader(http.StatusNoContent)
 	return nil
 }
@@ -83,9 +58,8 @@ func (h *Handlers) markUnread(w http.ResponseWriter, r *http.Request, p *compone
 			return err
 		}
 	}
-	h.sockets.leave(p.Viewer.ID, channel.ID)
-	h.tell(bus.Notice{Moments: []bus.Moment{{Kind: bus.Left, User: p.Viewer.ID, Channel: channel.ID}}})
-	h.moved(p.Viewer.ID)
+	h.live.LeftUnread(p.Viewer.ID, channel)
+	h.live.PositionChanged(p.Viewer.ID)
 	if isHTMX(r) {
 		w.WriteHeader(http.StatusNoContent)
 		return nil
@@ -104,263 +78,4 @@ func (h *Handlers) unread(ctx context.Context, positions *store.Positions) (*com
 	}
 	channels, err := h.Store.Unread(ctx, positions)
 	return &components.Unread{Channels: channels, Latest: latest}, err
-}
-
-// news tells the live connections of each user what waits for them: how many
-// unread messages in which channels, and which channels are new. It tells
-// states, not events, so that it may leave out whatever is overtaken.
-type news struct {
-	h    *Handlers
-	wake chan struct{} // has room for one: there is something to tell
-
-	mu       sync.Mutex
-	users    map[int64]struct{} // whose positions or connections have changed
-	channels map[int64]struct{} // in which something has changed
-
-	readers map[int64]*reader // those with live connections; only run touches them
-}
-
-// reader is what is known of a user who has a live connection.
-type reader struct {
-	positions *store.Positions
-	unread    map[int64]int // by channel, where there are any
-}
-
-func newNews(h *Handlers) *news {
-	return &news{
-		h: h, wake: make(chan struct{}, 1),
-		users: map[int64]struct{}{}, channels: map[int64]struct{}{}, readers: map[int64]*reader{},
-	}
-}
-
-// ofUser says that a user's positions or connections have changed.
-func (n *news) ofUser(userID int64) {
-	n.note(func() { n.users[userID] = struct{}{} })
-}
-
-// ofChannel says that something has changed in a channel.
-func (n *news) ofChannel(channelID int64) {
-	n.note(func() { n.channels[channelID] = struct{}{} })
-}
-
-// ofNewChannel says that a channel has been made.
-func (n *news) ofNewChannel() { n.note(func() {}) }
-
-func (n *news) note(what func()) {
-	n.mu.Lock()
-	what()
-	n.mu.Unlock()
-	signal(n.wake)
-}
-
-// run tells the news until ctx ends. It rests for most of the time, however
-// many there are to be told.
-func (n *news) run(ctx context.Context) {
-	log := trouble{log: n.h.Log}
-	for {
-		select {
-		case <-n.wake:
-		case <-ctx.Done():
-			return
-		}
-		if !pause(ctx, newsDelay) {
-			return
-		}
-		began := time.Now()
-		limited, cancel := context.WithTimeout(ctx, newsTimeout)
-		err := n.tell(limited)
-		cancel()
-		if ctx.Err() != nil {
-			return
-		}
-		log.note(ctx, "unread messages could not be counted, which is tried again", err)
-		rest := max(newsRest, 9*time.Since(began))
-		if err != nil {
-			n.note(func() {})
-			rest = newsRest // it waited, and has not worked
-		}
-		if !pause(ctx, rest) {
-			return
-		}
-	}
-}
-
-// pause waits, and reports whether ctx goes on.
-func pause(ctx context.Context, d time.Duration) bool {
-	select {
-	case <-time.After(d):
-		return true
-	case <-ctx.Done():
-		return false
-	}
-}
-
-// tell tells everyone what has changed for them. What fails is tried again
-// with the next news.
-func (n *news) tell(ctx context.Context) error {
-	n.mu.Lock()
-	users, channels := n.users, n.channels
-	n.users, n.channels = map[int64]struct{}{}, map[int64]struct{}{}
-	n.mu.Unlock()
-
-	online := n.h.sockets.byReader()
-	maps.DeleteFunc(n.readers, func(id int64, _ *reader) bool { return online[id] == nil })
-	failed := func(err error) error {
-		n.mu.Lock()
-		defer n.mu.Unlock()
-		maps.Copy(n.users, users)
-		maps.Copy(n.channels, channels)
-		return err
-	}
-	latest, err := n.h.Store.LatestChannel(ctx)
-	if err != nil {
-		return failed(err)
-	}
-	for id := range users {
-		if online[id] == nil {
-			continue
-		}
-		reader, err := n.load(ctx, id)
-		if err != nil {
-			return failed(err)
-		}
-		n.readers[id] = reader
-		delete(users, id)
-	}
-	for id := range channels {
-		if err := n.count(ctx, id); err != nil {
-			return failed(err)
-		}
-		delete(channels, id)
-	}
-	frames := newsFrames{n.h, map[int64][]byte{}}
-	for id, reader := range n.readers {
-		if err := frames.tell(ctx, reader, latest, online[id]); err != nil {
-			return failed(err)
-		}
-	}
-	return nil
-}
-
-// load reads all that is known of a user.
-func (n *news) load(ctx context.Context, userID int64) (*reader, error) {
-	positions, err := n.h.Store.Positions(ctx, userID)
-	if err != nil {
-		return nil, err
-	}
-	channels, err := n.h.Store.Unread(ctx, positions)
-	if err != nil {
-		return nil, err
-	}
-	unread := map[int64]int{}
-	for _, c := range channels {
-		unread[c.ChannelID] = c.Count
-	}
-	return &reader{positions, unread}, nil
-}
-
-// count counts anew what is unread in a channel, for everyone at once: the hub
-// holds the newest rows.
-func (n *news) count(ctx context.Context, channelID int64) error {
-	var window *hub.Window
-	for id, reader := range n.readers {
-		position, visited := reader.positions.Of(channelID)
-		if !visited {
-			continue
-		}
-		if window == nil {
-			channel, err := n.h.Store.Channel(ctx, channelID)
-			if err != nil {
-				return err
-			}
-			w, err := n.h.hubs.Window(ctx, channelID, channel.Revision)
-			if err != nil {
-				return err
-			}
-			window = &w
-		}
-		if window.Older && window.Rows[0].ID > position {
-			// Further back than the window: rare, and soon beyond counting.
-			if reader.unread[channelID] >= store.MaxUnread {
-				continue
-			}
-			again, err := n.load(ctx, id)
-			if err != nil {
-				return err
-			}
-			*reader = *again
-			continue
-		}
-		unread := 0
-		for _, row := range slices.Backward(window.Rows) {
-			if row.ID <= position {
-				break
-			}
-			if row.AuthorID != id {
-				unread++
-			}
-		}
-		reader.unread[channelID] = unread
-	}
-	return nil
-}
-
-// newsFrames renders what several users may be told once.
-type newsFrames struct {
-	h        *Handlers
-	channels map[int64][]byte // the frames of the channels made after one
-}
-
-// tell tells a user's connections what they do not know yet. A channel that
-// is being read in one tab is unread in none.
-func (f *newsFrames) tell(ctx context.Context, reader *reader, latest int64, sockets []*socket) error {
-	known := &components.Unread{Latest: latest}
-	for _, channelID := range slices.Sorted(maps.Keys(reader.unread)) {
-		isRead := slices.ContainsFunc(sockets, func(s *socket) bool { return s.channelID == channelID && s.reading.Load() })
-		if count := reader.unread[channelID]; count > 0 && !isRead {
-			known.Channels = append(known.Channels, store.Unread{ChannelID: channelID, Count: count})
-		}
-	}
-	state := known.State()
-	for _, s := range sockets {
-		if s.news == "" || s.news == state {
-			continue // its page does not show any, or these
-		}
-		channels, err := f.lacking(ctx, s.news, latest)
-		if err != nil {
-			return err
-		}
-		// One frame: a held answer has no room for two, and the state that it
-		// brings is all that the next request says.
-		frame := bytes.NewBuffer(bytes.Clone(channels))
-		if err := components.NewsFrame(known).Render(ctx, frame); err != nil {
-			return err
-		}
-		s.subscriber.Tell(frame.Bytes())
-		s.news = state
-	}
-	return nil
-}
-
-// lacking returns the frame of the channels that a page lacks, if any, by the
-// news that it knows.
-func (f *newsFrames) lacking(ctx context.Context, news string, latest int64) ([]byte, error) {
-	digits, _, _ := strings.Cut(news, "-")
-	have, err := strconv.ParseInt(digits, 10, 64)
-	if err != nil || have >= latest {
-		return nil, nil //nolint:nilerr // it is no number of ours
-	}
-	if frame, ok := f.channels[have]; ok {
-		return frame, nil
-	}
-	channels, err := f.h.Store.ChannelsAfter(ctx, have, maxNear)
-	if err != nil {
-		return nil, err
-	}
-	var frame bytes.Buffer
-	if err := components.ChannelsFrame(f.h.base, channels, f.h.Zone).Render(ctx, &frame); err != nil {
-		return nil, err
-	}
-	f.channels[have] = frame.Bytes()
-	return frame.Bytes(), nil
 }

@@ -8,7 +8,6 @@ import (
 	"strconv"
 	"strings"
 
-	"hubbub/bus"
 	"hubbub/components"
 	"hubbub/locale"
 	"hubbub/store"
@@ -90,12 +89,10 @@ func (h *Handlers) replacePassword(ctx context.Context, viewer *store.User, pass
 	if err != nil {
 		return err
 	}
-	token := h.sessions.Token(ctx)
-	h.sockets.close(user.ID, func(t string) bool { return t != token })
 	h.sessions.Put(ctx, sessionEpoch, user.Epoch)
 	// Written before others look at it: this session goes on.
 	_, _, err = h.sessions.Commit(ctx)
-	h.tell(bus.Notice{Users: []int64{user.ID}})
+	h.live.UserChanged(user.ID)
 	return err
 }
 

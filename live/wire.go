@@ -1,10 +1,11 @@
-package handlers
+package live
 
 import (
 	"bufio"
 	"bytes"
 	"encoding/binary"
 	"errors"
+	"io"
 	"math"
 	"net"
 	"net/http"
@@ -20,16 +21,16 @@ const maxWritten = 16 << 10
 // maxControl is the longest frame of ours that is not a message (RFC 6455, 5.5).
 const maxControl = 2 + 125
 
-// lean hands a connection over without the buffers that a request has: browsers
+// hijacker hands a connection over without the buffers that a request has: browsers
 // send next to nothing, and what we send needs one only meanwhile.
-type lean struct {
+type hijacker struct {
 	http.ResponseWriter
 	writers *writers
 	wire    *wire // once it is handed over
 }
 
 // Hijack implements http.Hijacker.
-func (l *lean) Hijack() (net.Conn, *bufio.ReadWriter, error) {
+func (l *hijacker) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 	conn, buffered, err := http.NewResponseController(l.ResponseWriter).Hijack()
 	if err != nil {
 		return nil, nil, err
@@ -178,4 +179,22 @@ func (w *lockedWire) Write(p []byte) (int, error) {
 	n, err := w.Conn.Write(p)
 	w.writing.Store(0)
 	return n, err
+}
+
+// writers put what is about to be sent to a WebSocket into one write.
+type writers struct{ pool sync.Pool }
+
+// get returns a writer to w, to be given back with put once it is flushed.
+func (all *writers) get(w io.Writer) *bufio.Writer {
+	if writer, ok := all.pool.Get().(*bufio.Writer); ok {
+		writer.Reset(w)
+		return writer
+	}
+	return bufio.NewWriterSize(w, maxWritten)
+}
+
+// put takes a writer back.
+func (all *writers) put(writer *bufio.Writer) {
+	writer.Reset(nil)
+	all.pool.Put(writer)
 }

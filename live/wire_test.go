@@ -1,4 +1,4 @@
-package handlers
+package live
 
 import (
 	"bytes"
@@ -16,6 +16,7 @@ import (
 	"github.com/coder/websocket"
 
 	"hubbub/hub"
+	"hubbub/store"
 )
 
 // TestMessagesAndPings sends messages as long as each kind of header can say,
@@ -23,15 +24,12 @@ import (
 // and the messages in their order.
 func TestMessagesAndPings(t *testing.T) {
 	t.Parallel()
-	s := newServer(t)
-	anna := s.signIn(t, "Anna")
-	feed := anna.live("general", 0)
-	anna.post("/channels/general/messages", "body", "hello")
-	feed.next() // so it is known by now
-	var subscriber *hub.Subscriber
-	for _, socket := range s.sockets.byReader()[s.user(t, "Anna").ID] {
-		subscriber = socket.subscriber
-	}
+	n := newNode(t)
+	anna := n.user("Anna")
+	feed := n.follow(anna, &http.Transport{})
+	n.post(anna, "hello")
+	feed.next() // so it is registered by now
+	subscriber := n.connections.of(anna.ID)[0].subscriber
 
 	over, group := make(chan struct{}), sync.WaitGroup{}
 	for range 4 {
@@ -64,17 +62,8 @@ func TestMessagesAndPings(t *testing.T) {
 		}
 	}
 	close(over)
-	go drain(t, feed) // pings are answered while somebody reads
+	go func() { _ = feed.drain() }() // pings are answered while somebody reads
 	group.Wait()
-}
-
-// drain reads till a connection ends, and returns why it did.
-func drain(t *testing.T, feed *feed) error {
-	for {
-		if _, _, err := feed.Read(t.Context()); err != nil {
-			return err
-		}
-	}
 }
 
 // TestFramesInPieces sends frames byte by byte, the first of them begun together
@@ -82,21 +71,19 @@ func drain(t *testing.T, feed *feed) error {
 // and what no browser sends ends it.
 func TestFramesInPieces(t *testing.T) {
 	t.Parallel()
-	s := newServer(t)
-	connect := func(name string) (*person, *feed, *pieces) {
-		anna, wire := s.signIn(t, name), &pieces{}
-		anna.Transport = &http.Transport{DialContext: func(ctx context.Context, network, address string) (conn net.Conn, err error) {
+	n := newNode(t)
+	connect := func(name string) (store.User, *feed, *pieces) {
+		user, wire := n.user(name), &pieces{}
+		feed := n.follow(user, &http.Transport{DialContext: func(ctx context.Context, network, address string) (conn net.Conn, err error) {
 			wire.Conn, err = new(net.Dialer).DialContext(ctx, network, address)
 			return wire, err
-		}}
-		feed := anna.live("general", 0)
-		anna.Transport = nil
+		}})
 		wire.ended = make(chan error, 1)
-		go func() { wire.ended <- drain(t, feed) }()
+		go func() { wire.ended <- feed.drain() }()
 		for range 3 {
 			check(t, feed.Ping(t.Context()))
 		}
-		return anna, feed, wire
+		return user, feed, wire
 	}
 
 	_, feed, wire := connect("Anna")
@@ -112,7 +99,7 @@ func TestFramesInPieces(t *testing.T) {
 	// One that we close stays open till the browser has answered.
 	bea, _, wire := connect("Bea")
 	wire.waits.Store(true)
-	bea.post("/logout", "confirm", "yes").leadsTo("/")
+	n.endSession(bea)
 	wire.endsWith(t, closeSignedOut)
 	if !errors.Is(wire.afterClose, os.ErrDeadlineExceeded) {
 		t.Errorf("after our close came %v, want nothing", wire.afterClose)
@@ -140,15 +127,14 @@ func TestFramesInPieces(t *testing.T) {
 // although much is being sent to it.
 func TestStopWithStalledReader(t *testing.T) {
 	t.Parallel()
-	s := newServer(t)
-	anna := s.signIn(t, "Anna")
-	anna.Transport = smallReader()
-	feed := anna.live("general", 0)
-	anna.post("/channels/general/messages", "body", "hello")
+	n := newNode(t)
+	anna := n.user("Anna")
+	feed := n.follow(anna, smallReader())
+	n.post(anna, "hello")
 	feed.next()
-	for _, socket := range s.sockets.byReader()[s.user(t, "Anna").ID] {
-		socket.subscriber.Tell(make([]byte, hub.MaxQueued))
-		for began := time.Now(); socket.transport.wire.writing.Load() < 2; time.Sleep(10 * time.Millisecond) {
+	for _, c := range n.connections.of(anna.ID) {
+		c.subscriber.Tell(make([]byte, hub.MaxQueued))
+		for began := time.Now(); c.socket.wire.writing.Load() < 2; time.Sleep(10 * time.Millisecond) {
 			if time.Since(began) > limit {
 				t.Fatal("what is sent waits for nobody")
 			}
@@ -156,7 +142,7 @@ func TestStopWithStalledReader(t *testing.T) {
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), sendTimeout+closeTimeout+4*time.Second)
 	defer cancel()
-	check(t, s.Handlers.Close(ctx))
+	check(t, n.Close(ctx))
 }
 
 // pieces is a browser's connection that writes byte by byte. The handshake is

@@ -1,4 +1,4 @@
-package handlers
+package live
 
 import (
 	"context"
@@ -19,7 +19,7 @@ import (
 // applications. Browsers do not come back after them.
 const (
 	closeSignedOut websocket.StatusCode = 4401
-	closeNoChannel websocket.StatusCode = 4404
+	closeNoRoom    websocket.StatusCode = 4404
 )
 
 // pongTimeout is how long a browser may take to answer a ping: phones sleep,
@@ -30,56 +30,46 @@ const pongTimeout = 15 * time.Second
 // closed.
 const closeTimeout = time.Second
 
-// isSocket reports whether a request is for a WebSocket.
-func isSocket(r *http.Request) bool {
+// isWebSocket reports whether a request is for a WebSocket.
+func isWebSocket(r *http.Request) bool {
 	return strings.EqualFold(r.Header.Get("Upgrade"), "websocket")
 }
 
-// origins are the hosts, beside the request's own, whose pages may open a
-// socket.
-func (h *Handlers) origins() []string {
-	if h.BaseURL == nil {
-		return nil
-	}
-	// They are patterns (path.Match), and an IPv6 address has brackets.
-	return []string{strings.ReplaceAll(h.BaseURL.Host, "[", `\[`)}
-}
-
-// liveSocket pushes to a WebSocket. It returns while that goes on: an idle
-// connection is one goroutine, which reads, and none of what net/http has for a
-// request.
-func (h *Handlers) liveSocket(w http.ResponseWriter, r *http.Request, s *socket, refusal error) error {
-	t, err := h.upgrade(w, r)
+// serveWebSocket sends frames to a WebSocket. It returns while that goes on: an
+// idle connection is one goroutine, which reads, and none of what net/http has
+// for a request.
+func (s *Server) serveWebSocket(w http.ResponseWriter, r *http.Request, c *connection, refusal error) error {
+	t, err := s.upgrade(w, r)
 	if err != nil {
-		if s.subscriber != nil {
-			s.subscriber.Close(err)
+		if c.subscriber != nil {
+			c.subscriber.Close(err)
 		}
-		h.sockets.end()
+		s.connections.end()
 		return nil //nolint:nilerr // upgrade has answered
 	}
-	s.transport = t
+	c.socket = t
 	if refusal == nil {
-		refusal = h.enter(r, s)
+		refusal = s.register(r.Context(), c)
 	}
 	if refusal != nil {
 		go func() {
-			defer h.sockets.end()
+			defer s.connections.end()
 			t.close(refusal)
 		}()
 		return nil
 	}
-	t.reading.Go(func() { s.subscriber.Close(t.read()) })
-	s.subscriber.Serve(t.send, func(reason error) {
-		defer h.sockets.end()
-		h.leave(context.Background(), s, reason)
+	t.reading.Go(func() { c.subscriber.Close(t.read()) })
+	c.subscriber.Serve(t.send, func(reason error) {
+		defer s.connections.end()
+		s.unregister(context.Background(), c, reason)
 		t.close(reason)
 	})
 	return nil
 }
 
-// socketTransport is a WebSocket. What it sends waits for no timer of its own:
-// see sockets.tend.
-type socketTransport struct {
+// socket is a WebSocket. What it sends waits for no timer of its own: see
+// connections.watch.
+type socket struct {
 	conn    *websocket.Conn
 	wire    *wire
 	reading sync.WaitGroup
@@ -89,25 +79,25 @@ type socketTransport struct {
 }
 
 // upgrade makes a WebSocket of a request. Where it fails it has answered.
-func (h *Handlers) upgrade(w http.ResponseWriter, r *http.Request) (*socketTransport, error) {
-	own := &lean{ResponseWriter: w, writers: &h.writers}
+func (s *Server) upgrade(w http.ResponseWriter, r *http.Request) (*socket, error) {
+	own := &hijacker{ResponseWriter: w, writers: &s.writers}
 	conn, err := websocket.Accept(own, r, &websocket.AcceptOptions{
 		CompressionMode: websocket.CompressionDisabled,
-		OriginPatterns:  h.origins(),
+		OriginPatterns:  s.Origins,
 	})
 	if err != nil {
 		return nil, err
 	}
 	// All that were sent a message at once would be tried at once.
 	patience := int32((beatEvery - rand.N(beatSpread)).Seconds())
-	return &socketTransport{conn: conn, wire: own.wire, patience: patience}, nil
+	return &socket{conn: conn, wire: own.wire, patience: patience}, nil
 }
 
 // read returns why the connection has ended. Somebody has to read, for the
 // answers to pings. What waits for the next frame needs no more stack than a
 // goroutine begins with, and what takes it has ended by then: websocket.Conn
 // would keep twice that for each idle connection.
-func (t *socketTransport) read() error {
+func (t *socket) read() error {
 	for {
 		if err := t.wire.await(); err != nil {
 			return err
@@ -121,11 +111,11 @@ func (t *socketTransport) read() error {
 }
 
 // take takes one frame. It fails where that ends the connection.
-func (t *socketTransport) take() error {
+func (t *socket) take() error {
 	_, _, err := t.conn.Reader(context.Background())
 	switch {
 	case err == nil:
-		return errSpoke
+		return errClientSent
 	case errors.Is(err, errFrameOver):
 		return nil
 	default:
@@ -135,29 +125,29 @@ func (t *socketTransport) take() error {
 
 // send sends frames, each as one message, for browsers do not keep to the order
 // within one.
-func (t *socketTransport) send(frames [][]byte) error {
+func (t *socket) send(frames [][]byte) error {
 	t.silent.Store(0)
 	return t.wire.send(frames)
 }
 
 // isSilent counts a tick, and reports whether nothing was sent for too long.
-func (t *socketTransport) isSilent() bool { return t.silent.Add(1) >= t.patience }
+func (t *socket) isSilent() bool { return t.silent.Add(1) >= t.patience }
 
 // ping finds out whether anyone is there.
-func (t *socketTransport) ping() error {
+func (t *socket) ping() error {
 	ctx, cancel := context.WithTimeout(context.Background(), pongTimeout)
 	defer cancel()
 	return t.conn.Ping(ctx)
 }
 
-func (t *socketTransport) close(reason error) {
+func (t *socket) close(reason error) {
 	code := websocket.StatusInternalError // browsers come back after it
 	switch {
-	case errors.Is(reason, errSessionOver):
+	case errors.Is(reason, ErrSessionOver):
 		code = closeSignedOut
-	case errors.Is(reason, errNoChannel):
-		code = closeNoChannel
-	case errors.Is(reason, errSpoke):
+	case errors.Is(reason, ErrNoRoom):
+		code = closeNoRoom
+	case errors.Is(reason, errClientSent):
 		code = websocket.StatusPolicyViolation
 	case errors.Is(reason, hub.ErrRestart):
 		code = websocket.StatusServiceRestart

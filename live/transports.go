@@ -1,4 +1,4 @@
-package handlers
+package live
 
 import (
 	"bytes"
@@ -6,8 +6,6 @@ import (
 	"errors"
 	"net/http"
 	"time"
-
-	"hubbub/components"
 )
 
 // transport returns the way to answer a request for live changes:
@@ -15,11 +13,11 @@ import (
 //   - text/event-stream, where a proxy refuses the upgrade;
 //   - one held answer of HTML, where a proxy holds streams back;
 //   - a document, where there is no script: see document.go.
-func (h *Handlers) transport(w http.ResponseWriter, r *http.Request, p *components.Page, view components.ChannelView) transport {
+func (s *Server) transport(w http.ResponseWriter, r *http.Request, q Request) transport {
 	stream := stream{w: w, control: http.NewResponseController(w)}
 	switch {
-	case isDocument(r):
-		return &documentTransport{stream: stream, page: p, view: view, stopping: h.stopping}
+	case q.Document != nil:
+		return &documentTransport{stream: stream, page: q.Page, view: *q.Document, stopping: s.stopping}
 	case r.Header.Get("Accept") == "text/event-stream":
 		return &eventTransport{stream}
 	default:
@@ -91,7 +89,7 @@ func (t *eventTransport) beat(context.Context) error {
 
 func (t *eventTransport) close(_ context.Context, reason error) {
 	name := "end"
-	if errors.Is(reason, errSessionOver) || errors.Is(reason, errNoChannel) {
+	if errors.Is(reason, ErrSessionOver) || errors.Is(reason, ErrNoRoom) {
 		name = "over"
 	}
 	// That the browser does not wait for it is no error of ours.
@@ -125,11 +123,11 @@ func (t *heldTransport) close(ctx context.Context, reason error) {
 	}
 	status := http.StatusServiceUnavailable
 	switch {
-	case givenUp(ctx, reason):
-		status = statusGivenUp
-	case errors.Is(reason, errSessionOver):
+	case GivenUp(ctx, reason):
+		status = StatusGivenUp
+	case errors.Is(reason, ErrSessionOver):
 		status = http.StatusUnauthorized
-	case errors.Is(reason, errNoChannel):
+	case errors.Is(reason, ErrNoRoom):
 		status = http.StatusNotFound
 	}
 	t.w.Header().Set("Cache-Control", "no-store")
