@@ -1,6 +1,7 @@
 package handlers
 
 import (
+	"encoding/json"
 	"fmt"
 	"log/slog"
 	"net/http"
@@ -183,5 +184,61 @@ func BenchmarkChannelPage(b *testing.B) {
 				}
 			}
 		})
+	}
+}
+
+// TestRoomAsJSON answers with the messages that the page shows, and says errors
+// in the same form. To read so is no visit.
+func TestRoomAsJSON(t *testing.T) {
+	t.Parallel()
+	s := newServer(t)
+	anna, bea := s.signIn(t, "Anna"), s.signIn(t, "Bea")
+	s.fill(t, "general", "Anna", 101)
+	accept := header{"Accept", "application/json"}
+	ask := func(p *person, path string, status int, into any) {
+		t.Helper()
+		a := p.get(path, accept).is(status)
+		if got := a.Header.Get("Content-Type"); got != "application/json" {
+			t.Errorf("%s is %q", path, got)
+		}
+		check(t, json.Unmarshal([]byte(a.body), into))
+	}
+	var page roomJSON
+	ask(bea, "/channels/general", http.StatusOK, &page)
+	if len(page.Messages) != 100 || page.Before != 2 || page.Revision != 101 || page.Room.Name != "general" || page.Messages[0].Author.Name != "Anna" {
+		t.Errorf("the newest are %d messages by %v before %d at %d", len(page.Messages), page.Messages[0].Author, page.Before, page.Revision)
+	}
+	ask(bea, "/channels/general?before=2", http.StatusOK, &page)
+	if len(page.Messages) != 1 || page.Messages[0].ID != 1 || page.Messages[0].PostedAt.IsZero() {
+		t.Errorf("before them are %v", page.Messages)
+	}
+	if u := s.user(t, "Bea"); u.LastChannel != 0 {
+		t.Error("it was a visit")
+	}
+	var failure failureJSON
+	ask(bea, "/channels/none", http.StatusNotFound, &failure)
+	ask(s.visitor(t), "/channels/general", http.StatusUnauthorized, &failure)
+	if failure.Status != http.StatusUnauthorized || failure.Text == "" {
+		t.Errorf("signed out: %v", failure)
+	}
+	anna.get("/channels/general", header{"Accept", "text/html, application/json"}).says("message 0")
+}
+
+// TestSpeculativeIsNoVisit leaves a room unread that a browser loads ahead of
+// time, or asks for by HEAD.
+func TestSpeculativeIsNoVisit(t *testing.T) {
+	t.Parallel()
+	s := newServer(t)
+	anna := s.signIn(t, "Anna")
+	for _, purpose := range []string{"prefetch", "prefetch;prerender", "prefetch;anonymous-client-ip"} {
+		anna.get("/channels/general", header{"Sec-Purpose", purpose}).is(http.StatusOK)
+	}
+	anna.send(http.MethodHead, "/channels/general", nil).is(http.StatusOK)
+	if u := s.user(t, "Anna"); u.LastChannel != 0 {
+		t.Error("it was a visit")
+	}
+	anna.get("/channels/general").is(http.StatusOK)
+	if u := s.user(t, "Anna"); u.LastChannel == 0 {
+		t.Error("a visit is not recorded")
 	}
 }

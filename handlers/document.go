@@ -29,7 +29,7 @@ func readUpTo(r *http.Request) int64 {
 func (h *Handlers) document(w http.ResponseWriter, r *http.Request, p *components.Page) error {
 	channel, err := h.followed(r, p)
 	if errors.Is(err, live.ErrSessionOver) || errors.Is(err, live.ErrNoRoom) {
-		h.redirect(w, r, components.ChannelPath(r.PathValue("channel"))+"/live?document") // it says so
+		h.write(w, r, p, leadsTo(components.ChannelPath(r.PathValue("channel"))+"/live?document")) // which says so
 		return nil
 	}
 	if err != nil {
@@ -57,7 +57,7 @@ func (h *Handlers) holder(w http.ResponseWriter, r *http.Request) {
 	name := r.PathValue("channel")
 	w.Header().Set("Cache-Control", remembered)
 	w.Header().Set("Refresh", "2; url="+p.HolderURL(name, "/again", readUpTo(r)))
-	h.write(w, r, http.StatusOK, components.Holder(p, name, readUpTo(r)))
+	h.writeHTML(w, r, http.StatusOK, components.Holder(p, name, readUpTo(r)))
 }
 
 // holderAgain leads to the holder.

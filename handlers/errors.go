@@ -5,9 +5,7 @@ import (
 	"errors"
 	"net/http"
 
-	"hubbub/components"
 	"hubbub/hub"
-	"hubbub/live"
 	"hubbub/locale"
 	"hubbub/store"
 )
@@ -60,41 +58,7 @@ func failureOf(err error) *failure {
 	}
 }
 
-// fail answers for an error: with a page, or for htmx with a flash message
-// that leaves the page and what was typed as they are.
-func (h *Handlers) fail(w http.ResponseWriter, r *http.Request, p *components.Page, err error) {
-	if live.GivenUp(r.Context(), err) {
-		w.WriteHeader(live.StatusGivenUp)
-		return
-	}
-	late := errors.Is(context.Cause(r.Context()), context.DeadlineExceeded)
-	if late {
-		err = errors.Join(context.DeadlineExceeded, err) // see starting
-	}
-	f := failureOf(err)
-	if f.status >= http.StatusInternalServerError && !late {
-		h.Log.ErrorContext(r.Context(), "a request failed", "method", r.Method, "path", r.URL.Path, "error", err)
-	}
-	words := f.words(p.Locale)
-	if f.status == http.StatusTooManyRequests {
-		w.Header().Set("Retry-After", "10")
-	}
-	if isHTMX(r) {
-		retarget(w, "#flash", "beforeend")
-		h.render(w, r, p, f.status, components.FlashItem(p, components.Flash{Kind: components.Danger, Text: words.Text}))
-		return
-	}
-	h.render(w, r, p, f.status, components.Failure(p, components.FailureView{
-		Status: f.status, Title: words.Title, Text: words.Text,
-		Kept: r.PostForm.Get("body"),
-	}))
-}
-
-// isHTMX says whether htmx sent a request, and swaps in a part of a page.
-func isHTMX(r *http.Request) bool { return r.Header.Get("HX-Request") == "true" }
-
-// retarget tells htmx where an answer belongs.
-func retarget(w http.ResponseWriter, target, swap string) {
-	w.Header().Set("HX-Retarget", target)
-	w.Header().Set("HX-Reswap", swap)
+// isOverdue reports whether a limit of ours has ended a request.
+func isOverdue(ctx context.Context) bool {
+	return errors.Is(context.Cause(ctx), context.DeadlineExceeded)
 }

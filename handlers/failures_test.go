@@ -29,7 +29,7 @@ func TestTimeoutIsSaid(t *testing.T) {
 		check(t, r.ParseForm())
 		p := &components.Page{Locale: locale.All()[0], Zone: s.Zone, Assets: s.Assets, Here: "/"}
 		w := httptest.NewRecorder()
-		s.fail(w, r, p, context.DeadlineExceeded)
+		s.write(w, r, p, s.failure(r, p, context.DeadlineExceeded))
 		if w.Code != http.StatusServiceUnavailable || !strings.Contains(w.Body.String(), p.Locale.Timeout.Text) {
 			t.Errorf("htmx %q: %d %s", htmx, w.Code, w.Body)
 		}
@@ -136,7 +136,7 @@ func TestNotGivenUp(t *testing.T) {
 		r := httptest.NewRequestWithContext(over, http.MethodGet, "/channels", nil)
 		p := &components.Page{Locale: locale.All()[0], Zone: s.Zone, Assets: s.Assets, Here: "/"}
 		w := httptest.NewRecorder()
-		s.logged(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { s.fail(w, r, p, failing.err) })).ServeHTTP(w, r)
+		s.logged(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { s.write(w, r, p, s.failure(r, p, failing.err)) })).ServeHTTP(w, r)
 		if line := fmt.Sprintf("level=ERROR msg=request method=GET path=/channels status=%d ", failing.status); w.Code != failing.status || !strings.Contains(s.out.String(), line) {
 			t.Errorf("%s: %d, want %d\n%s", name, w.Code, failing.status, s.out)
 		}

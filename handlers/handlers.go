@@ -116,23 +116,16 @@ func (h *Handlers) sweep(ctx context.Context) {
 
 // signedIn is a handler for signed-in users. Anyone else is led to the sign-in
 // page and, once in, to where they wanted to go.
-func (h *Handlers) signedIn(next page) page {
-	return func(w http.ResponseWriter, r *http.Request, p *components.Page) error {
+func signedIn(next handler) handler {
+	return func(r *http.Request, p *components.Page) (answer, error) {
 		if p.Viewer != nil {
-			return next(w, r, p)
+			return next(r, p)
 		}
-		if r.Method != http.MethodGet && r.Method != http.MethodHead || isHTMX(r) {
-			return errSignedOut
+		if r.Method != http.MethodGet && r.Method != http.MethodHead || isHTMX(r) || acceptsJSON(r) {
+			return answer{}, errSignedOut
 		}
-		h.flash(w, flashNotLoggedIn, "")
-		h.redirect(w, r, "/?"+url.Values{"next": {p.Here}}.Encode())
-		return nil
+		return leadsTo("/?"+url.Values{"next": {p.Here}}.Encode()).says(flashNotLoggedIn, ""), nil
 	}
-}
-
-// redirect sends the browser to a path of ours with GET.
-func (h *Handlers) redirect(w http.ResponseWriter, r *http.Request, path string) {
-	http.Redirect(w, r, h.base+path, http.StatusSeeOther)
 }
 
 // localPath returns a path of ours that someone asked to be led to, or "" for

@@ -11,6 +11,9 @@ import (
 	"hubbub/components"
 )
 
+// retryAfter is how long somebody who was too fast is asked to wait.
+const retryAfter = 10 * time.Second
+
 // limiter allows each key so many events a minute. They may come all at once:
 // people do things in bursts.
 type limiter struct {

@@ -56,9 +56,9 @@ func (h *Handlers) followed(r *http.Request, p *components.Page) (store.Channel,
 	if r.PathValue("channel") == "" {
 		return store.Channel{}, nil
 	}
-	channel, err := h.findChannel(r)
+	room, err := h.findRoom(r, p)
 	if errors.Is(err, store.ErrNotFound) {
-		return channel, live.ErrNoRoom
+		return room, live.ErrNoRoom
 	}
-	return channel, err
+	return room, err
 }

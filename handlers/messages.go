@@ -11,7 +11,6 @@ import (
 	"unicode/utf8"
 
 	"hubbub/components"
-	"hubbub/hub"
 	"hubbub/locale"
 	"hubbub/store"
 )
@@ -36,22 +35,18 @@ func bodyError(l *locale.Locale, err error, typed string) string {
 	}
 }
 
-// post adds a message to a channel.
-func (h *Handlers) post(w http.ResponseWriter, r *http.Request, p *components.Page) error {
-	channel, err := h.findChannel(r)
+// post adds a message to a room.
+func (h *Handlers) post(r *http.Request, p *components.Page) (answer, error) {
+	room, err := h.findRoom(r, p)
 	if err != nil {
-		return err
+		return answer{}, err
 	}
 	typed, key := r.PostForm.Get("body"), r.PostForm.Get("key")
-	refuse := func(status int, sentence string) error {
+	refuse := func(status int, sentence string) (answer, error) {
 		if isHTMX(r) {
-			retarget(w, "#composer-error", "innerHTML")
-			h.render(w, r, p, status, components.ComposerError(p, sentence))
-			return nil
+			return answer{status: status, fragment: components.ComposerError(p, sentence), target: "#composer-error", swap: "innerHTML"}, nil
 		}
-		return h.showChannel(w, r, p, status, components.ChannelView{
-			Channel: channel, Body: typed, Error: sentence, Key: key,
-		})
+		return h.newestOf(r, p, status, components.ChannelView{Channel: room, Body: typed, Error: sentence, Key: key})
 	}
 	if len(key) > maxKey || !utf8.ValidString(key) || strings.ContainsRune(key, 0) {
 		key = "" // the page that is answered with gets another
@@ -62,45 +57,35 @@ func (h *Handlers) post(w http.ResponseWriter, r *http.Request, p *components.Pa
 		return refuse(http.StatusUnprocessableEntity, bodyError(p.Locale, err, typed))
 	}
 	if !h.posts.allow(viewerKey(p)) {
-		w.Header().Set("Retry-After", "10")
-		return refuse(http.StatusTooManyRequests, p.Locale.TooManyPosts.Text)
+		a, err := refuse(http.StatusTooManyRequests, p.Locale.TooManyPosts.Text)
+		a.retryAfter = retryAfter
+		return a, err
 	}
-	m, err := h.Store.Post(r.Context(), channel, *p.Viewer, body, key, time.Now())
+	m, err := h.Store.Post(r.Context(), room, *p.Viewer, body, key, time.Now())
 	if err != nil {
-		return err
+		return answer{}, err
 	}
-	if !isHTMX(r) {
-		h.redirect(w, r, components.ChannelPath(channel.Name))
-		return nil
+	a := leadsTo(components.ChannelPath(room.Name))
+	if !m.Deleted { // posted before with this key, and gone
+		a.fragment = components.MessageRow(h.base, m, h.Zone)
 	}
-	if m.Deleted {
-		w.WriteHeader(http.StatusNoContent) // posted before with this key, and gone
-		return nil
-	}
-	h.render(w, r, p, http.StatusOK, components.MessageRow(h.base, m, h.Zone))
-	return nil
+	return a, nil
 }
 
 // deleteMessage takes one of the viewer's own messages away.
-func (h *Handlers) deleteMessage(w http.ResponseWriter, r *http.Request, p *components.Page) error {
-	channel, err := h.findChannel(r)
+func (h *Handlers) deleteMessage(r *http.Request, p *components.Page) (answer, error) {
+	room, err := h.findRoom(r, p)
 	if err != nil {
-		return err
+		return answer{}, err
 	}
 	id, err := strconv.ParseInt(r.PathValue("id"), 10, 64)
 	if err != nil {
-		return errNoPage
+		return answer{}, errNoPage
 	}
-	if err := h.Store.DeleteMessage(r.Context(), channel.ID, id, p.Viewer.ID); err != nil {
-		return err
+	if err := h.Store.DeleteMessage(r.Context(), room.ID, id, p.Viewer.ID); err != nil {
+		return answer{}, err
 	}
-	if isHTMX(r) {
-		w.WriteHeader(http.StatusNoContent)
-		return nil
-	}
-	h.flash(w, flashMessageDeleted, "")
-	h.redirect(w, r, components.ChannelPath(channel.Name))
-	return nil
+	return leadsTo(components.ChannelPath(room.Name)).says(flashMessageDeleted, ""), nil
 }
 
 // rows renders messages that no hub holds.
@@ -114,9 +99,4 @@ func (h *Handlers) rows(ctx context.Context, messages []store.Message) ([]compon
 		rows = append(rows, row)
 	}
 	return rows, nil
-}
-
-// viewRow is what a page needs to know of a row.
-func viewRow(row hub.Row) components.Row {
-	return components.Row{ID: row.ID, HTML: row.HTML, AuthorID: row.AuthorID, PostedAt: row.PostedAt}
 }

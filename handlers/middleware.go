@@ -78,8 +78,8 @@ func (h *Handlers) sameOrigin(next http.Handler) http.Handler {
 		}
 	}
 	protection.SetDenyHandler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		bounded(h.sessions.LoadAndSave(h.serve(func(http.ResponseWriter, *http.Request, *components.Page) error {
-			return errCrossOrigin
+		bounded(h.sessions.LoadAndSave(h.serve(func(*http.Request, *components.Page) (answer, error) {
+			return answer{}, errCrossOrigin
 		}))).ServeHTTP(w, r)
 	}))
 	return protection.Handler(next)
@@ -135,40 +135,40 @@ func started(r *http.Request) {
 func (h *Handlers) logged(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		began := time.Now()
-		answer := &answer{ResponseWriter: w}
+		recorder := &recorder{ResponseWriter: w}
 		defer func() {
 			level := slog.LevelInfo
-			if answer.status >= http.StatusInternalServerError {
+			if recorder.status >= http.StatusInternalServerError {
 				level = slog.LevelError
 			}
 			h.Log.LogAttrs(r.Context(), level, "request",
 				slog.String("method", r.Method),
 				slog.String("path", r.URL.Path),
-				slog.Int("status", answer.status),
-				slog.Int64("bytes", answer.bytes),
+				slog.Int("status", recorder.status),
+				slog.Int64("bytes", recorder.bytes),
 				slog.Duration("took", time.Since(began)),
 				slog.String("from", h.clientIP(r)),
 			)
 		}()
-		next.ServeHTTP(answer, r)
+		next.ServeHTTP(recorder, r)
 	})
 }
 
-// answer notes what was answered.
-type answer struct {
+// recorder records what was answered, for the log.
+type recorder struct {
 	http.ResponseWriter
 	status int
 	bytes  int64
 }
 
-func (a *answer) WriteHeader(status int) {
+func (a *recorder) WriteHeader(status int) {
 	if a.status == 0 || a.status < http.StatusOK {
 		a.status = status
 	}
 	a.ResponseWriter.WriteHeader(status)
 }
 
-func (a *answer) Write(b []byte) (int, error) {
+func (a *recorder) Write(b []byte) (int, error) {
 	if a.status == 0 {
 		a.status = http.StatusOK
 	}
@@ -177,7 +177,7 @@ func (a *answer) Write(b []byte) (int, error) {
 	return n, err
 }
 
-func (a *answer) Unwrap() http.ResponseWriter { return a.ResponseWriter }
+func (a *recorder) Unwrap() http.ResponseWriter { return a.ResponseWriter }
 
 // clientIP is the address that a request came from. A trusted proxy's word is
 // taken for the address that it speaks for; anyone else's is not, for anyone

@@ -1,25 +1,33 @@
 package handlers
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"net/http"
-	"net/url"
 	"runtime/debug"
-	"strconv"
 	"strings"
-
-	"github.com/a-h/templ"
 
 	"hubbub/components"
 	"hubbub/locale"
 	"hubbub/store"
 )
 
-// serve turns a page into an http.Handler: it finds out who asks, in which
-// language, and answers for the errors.
-func (h *Handlers) serve(answer page) http.Handler {
+// serve turns a handler into an http.Handler.
+func (h *Handlers) serve(answer handler) http.Handler {
+	return h.stream(func(w http.ResponseWriter, r *http.Request, p *components.Page) error {
+		a, err := answer(r, p)
+		if err == nil {
+			h.write(w, r, p, a)
+		}
+		return err
+	})
+}
+
+// stream turns a streamer into an http.Handler: it finds out who asks, in which
+// language, reads the form, and answers for errors.
+func (h *Handlers) stream(answer streamer) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		p, err := h.newPage(r)
 		if err == nil && r.Method == http.MethodPost {
@@ -29,13 +37,13 @@ func (h *Handlers) serve(answer page) http.Handler {
 			err = attempt(answer, w, r, p)
 		}
 		if err != nil {
-			h.fail(w, r, p, err)
+			h.write(w, r, p, h.failure(r, p, err))
 		}
 	})
 }
 
 // attempt turns a panic, which concerns one request only, into an error.
-func attempt(answer page, w http.ResponseWriter, r *http.Request, p *components.Page) (err error) {
+func attempt(answer streamer, w http.ResponseWriter, r *http.Request, p *components.Page) (err error) {
 	defer func() {
 		cause := recover()
 		if known, ok := cause.(error); ok && errors.Is(known, http.ErrAbortHandler) {
@@ -85,40 +93,6 @@ func parseForm(r *http.Request) error {
 	return nil
 }
 
-// render answers with a component of the page, and with the flash message that
-// waits for a page. All is rendered before the first byte is sent, so an error
-// still can be answered for.
-func (h *Handlers) render(w http.ResponseWriter, r *http.Request, p *components.Page, status int, c templ.Component) {
-	if !isHTMX(r) {
-		p.Flash = h.takeFlash(w, r, p.Locale)
-	}
-	// A page is for one viewer at one moment. Back to it after a log-out must
-	// not show it again.
-	w.Header().Set("Cache-Control", "no-store")
-	w.Header().Add("Vary", "HX-Request")
-	h.write(w, r, status, c)
-}
-
-// write answers with a component, all of which is rendered first.
-func (h *Handlers) write(w http.ResponseWriter, r *http.Request, status int, c templ.Component) {
-	body := h.buffers.get()
-	// Whatever has become of the request's context: where its time is over, that
-	// is what the page has to say.
-	if err := c.Render(context.WithoutCancel(r.Context()), body); err != nil {
-		h.Log.ErrorContext(r.Context(), "a page could not be rendered", "path", r.URL.Path, "error", err)
-		http.Error(w, http.StatusText(http.StatusInternalServerError), http.StatusInternalServerError)
-		return
-	}
-	w.Header().Set("Content-Type", "text/html; charset=utf-8")
-	w.Header().Set("Content-Length", strconv.Itoa(body.Len()))
-	w.WriteHeader(status)
-	// An error here is the browser's going away. HTTP/2 may then still read what
-	// it was given.
-	if _, err := w.Write(body.Bytes()); err == nil {
-		h.buffers.put(body)
-	}
-}
-
 // languageCookie remembers the language that someone chose.
 const languageCookie = "hubbub_lang"
 
@@ -131,19 +105,15 @@ func language(r *http.Request) *locale.Locale {
 }
 
 // chooseLanguage remembers a language, signed in or not.
-func (h *Handlers) chooseLanguage(w http.ResponseWriter, r *http.Request, _ *components.Page) error {
+func (h *Handlers) chooseLanguage(r *http.Request, _ *components.Page) (answer, error) {
 	for _, l := range locale.All() {
 		if l.Lang == r.PostForm.Get("lang") {
-			http.SetCookie(w, h.cookie(languageCookie, l.Lang, 365*24*60*60))
-			next := localPath(r.PostForm.Get("next"))
-			if next == "" {
-				next = "/"
-			}
-			h.redirect(w, r, next)
-			return nil
+			a := leadsTo(cmp.Or(localPath(r.PostForm.Get("next")), "/"))
+			a.cookies = []*http.Cookie{h.cookie(languageCookie, l.Lang, 365*24*60*60)}
+			return a, nil
 		}
 	}
-	return errBadRequest
+	return answer{}, errBadRequest
 }
 
 // cookie returns a cookie for our pages that script cannot read. It lives for
@@ -153,76 +123,6 @@ func (h *Handlers) cookie(name, value string, maxAge int) *http.Cookie {
 		Name: name, Value: value, Path: h.base + "/", MaxAge: maxAge,
 		HttpOnly: true, Secure: h.Secure, SameSite: http.SameSiteLaxMode,
 	}
-}
-
-// A flash message waits in a cookie of its own for the page that comes next:
-// showing one writes nothing to the store, and there is one for people who
-// have just signed out. The cookie names the sentence, it does not hold it.
-const flashCookie = "hubbub_flash"
-
-// The flash messages by name.
-const (
-	flashUserCreated     = "user-created"
-	flashNotLoggedIn     = "not-logged-in"
-	flashLoggedOut       = "logged-out"
-	flashAlreadySignedIn = "already-signed-in"
-	flashChannelCreated  = "channel-created"
-	flashPasswordSet     = "password-set"
-	flashPasswordChanged = "password-changed"
-	flashPasswordRemoved = "password-removed"
-	flashMessageDeleted  = "message-deleted"
-	flashMarkedUnread    = "marked-unread"
-)
-
-func flashOf(l *locale.Locale, name, about string) (components.Flash, bool) {
-	switch name {
-	case flashUserCreated:
-		return components.Flash{Kind: components.Success, Text: l.UserCreated(about)}, true
-	case flashNotLoggedIn:
-		return components.Flash{Kind: components.Warning, Text: l.NotLoggedIn}, true
-	case flashLoggedOut:
-		return components.Flash{Kind: components.Info, Text: l.LoggedOut}, true
-	case flashAlreadySignedIn:
-		return components.Flash{Kind: components.Info, Text: l.AlreadySignedIn(about)}, true
-	case flashChannelCreated:
-		return components.Flash{Kind: components.Success, Text: l.ChannelCreated(about)}, true
-	case flashPasswordSet:
-		return components.Flash{Kind: components.Success, Text: l.PasswordSet}, true
-	case flashPasswordChanged:
-		return components.Flash{Kind: components.Success, Text: l.PasswordChanged}, true
-	case flashPasswordRemoved:
-		return components.Flash{Kind: components.Success, Text: l.PasswordRemoved}, true
-	case flashMessageDeleted:
-		return components.Flash{Kind: components.Info, Text: l.MessageDeleted}, true
-	case flashMarkedUnread:
-		return components.Flash{Kind: components.Info, Text: l.MarkedUnread(about)}, true
-	}
-	return components.Flash{}, false
-}
-
-// flash has the next page show a flash message about something.
-func (h *Handlers) flash(w http.ResponseWriter, name, about string) {
-	http.SetCookie(w, h.cookie(flashCookie, url.Values{name: {about}}.Encode(), 60))
-}
-
-// takeFlash returns the flash message that waits, and sees to it that it is
-// shown once.
-func (h *Handlers) takeFlash(w http.ResponseWriter, r *http.Request, l *locale.Locale) []components.Flash {
-	c, err := r.Cookie(flashCookie)
-	if err != nil {
-		return nil
-	}
-	http.SetCookie(w, h.cookie(flashCookie, "", -1))
-	values, err := url.ParseQuery(c.Value)
-	if err != nil {
-		return nil
-	}
-	for name := range values {
-		if f, ok := flashOf(l, name, values.Get(name)); ok {
-			return []components.Flash{f}
-		}
-	}
-	return nil
 }
 
 // sessionOver reports whether the session with a token has ended. The context

@@ -7,12 +7,11 @@ import (
 )
 
 // typing says that the viewer types. Others forget it within seconds.
-func (h *Handlers) typing(w http.ResponseWriter, r *http.Request, p *components.Page) error {
-	channel, err := h.findChannel(r)
+func (h *Handlers) typing(r *http.Request, p *components.Page) (answer, error) {
+	room, err := h.findRoom(r, p)
 	if err != nil {
-		return err
+		return answer{}, err
 	}
-	h.live.Typing(channel, p.Viewer)
-	w.WriteHeader(http.StatusNoContent)
-	return nil
+	h.live.Typing(room, p.Viewer)
+	return done(), nil
 }

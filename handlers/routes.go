@@ -28,66 +28,62 @@ const (
 	workTimeout = 15 * time.Second // for a page
 )
 
-// page answers a request with the page that it belongs to. errors.go answers
-// for an error that it returns.
-type page func(w http.ResponseWriter, r *http.Request, p *components.Page) error
-
 // Routes returns the handler of all that Hubbub answers to.
 func (h *Handlers) Routes() http.Handler {
 	pages := http.NewServeMux()
-	on := func(pattern string, answer page) { pages.Handle(pattern, h.serve(answer)) }
+	on := func(pattern string, answer handler) { pages.Handle(pattern, h.serve(answer)) }
 
 	// Signing in and out.
 	on("GET /{$}", h.home)
 	on("POST /login", h.logIn)
-	on("GET /logout", h.signedIn(h.askLogOut))
+	on("GET /logout", signedIn(h.askLogOut))
 	on("POST /logout", h.logOut)
 	on("POST /language", h.chooseLanguage)
 
 	// The viewer's own page.
-	on("GET /user", h.signedIn(h.user))
-	on("POST /user/password", h.signedIn(h.setPassword))
+	on("GET /user", signedIn(h.user))
+	on("POST /user/password", signedIn(h.setPassword))
 
 	// Channels.
-	on("GET /channels", h.signedIn(h.channels))
-	on("POST /channels", h.signedIn(h.createChannel))
-	on("GET /channels/{channel}", h.signedIn(h.channel))
+	on("GET /channels", signedIn(h.channels))
+	on("POST /channels", signedIn(h.createChannel))
+	on("GET /channels/{channel}", signedIn(h.room))
 
 	// Messages.
-	on("POST /channels/{channel}/messages", h.signedIn(h.post))
-	on("POST /channels/{channel}/messages/{id}/delete", h.signedIn(h.deleteMessage))
+	on("POST /channels/{channel}/messages", signedIn(h.post))
+	on("POST /channels/{channel}/messages/{id}/delete", signedIn(h.deleteMessage))
 
 	// What is read, and who types.
-	on("POST /channels/{channel}/read", h.signedIn(h.read))
-	on("POST /channels/{channel}/unread", h.signedIn(h.markUnread))
-	on("POST /channels/{channel}/typing", h.signedIn(h.typing))
+	on("POST /channels/{channel}/read", signedIn(h.read))
+	on("POST /channels/{channel}/unread", signedIn(h.markUnread))
+	on("POST /channels/{channel}/typing", signedIn(h.typing))
 
 	// A page that answered a form stands at the form's address. Asked for
 	// again, that leads to where the form is.
-	on("GET /login", h.lead("/"))
-	on("GET /language", h.lead("/"))
-	on("GET /user/password", h.lead("/user"))
-	on("GET /channels/{channel}/messages", h.leadToChannel)
-	on("GET /channels/{channel}/unread", h.leadToChannel)
+	on("GET /login", lead("/"))
+	on("GET /language", lead("/"))
+	on("GET /user/password", lead("/user"))
+	on("GET /channels/{channel}/messages", leadToRoom)
+	on("GET /channels/{channel}/unread", leadToRoom)
 
-	on("/", func(w http.ResponseWriter, r *http.Request, _ *components.Page) error {
+	pages.Handle("/", h.stream(func(w http.ResponseWriter, r *http.Request, _ *components.Page) error {
 		if methods := allowed(pages, r); methods != "" {
 			w.Header().Set("Allow", methods)
 			return errMethod
 		}
 		return errNoPage
-	})
+	}))
 
 	// Pages are compressed and carry a session. What is below is neither.
 	root := http.NewServeMux()
 	root.Handle("/", gzhttp.GzipHandler(bounded(h.sessions.LoadAndSave(pages))))
-	root.Handle("GET /live", starting(h.sessions.LoadAndSave(h.serve(h.follow))))
-	root.Handle("GET /channels/{channel}/live", starting(h.sessions.LoadAndSave(h.serve(h.follow))))
+	root.Handle("GET /live", starting(h.sessions.LoadAndSave(h.stream(h.follow))))
+	root.Handle("GET /channels/{channel}/live", starting(h.sessions.LoadAndSave(h.stream(h.follow))))
 	root.Handle("GET /static/", h.Assets)
 	root.HandleFunc("GET /own/{stylesheet}", h.ownStyle)
 	root.HandleFunc("GET /gone/{stylesheet}", h.goneStyle)
 	root.HandleFunc("GET /probe/{stylesheet}", h.probe)
-	root.Handle("GET /channels/{channel}/document", bounded(h.sessions.LoadAndSave(h.serve(h.document))))
+	root.Handle("GET /channels/{channel}/document", bounded(h.sessions.LoadAndSave(h.stream(h.document))))
 	root.HandleFunc("GET /channels/{channel}/holder", h.holder)
 	root.HandleFunc("GET /channels/{channel}/holder/again", h.holderAgain)
 	root.HandleFunc("GET /healthz", h.healthy)
@@ -97,16 +93,12 @@ func (h *Handlers) Routes() http.Handler {
 }
 
 // lead leads to another path of ours.
-func (h *Handlers) lead(path string) page {
-	return func(w http.ResponseWriter, r *http.Request, _ *components.Page) error {
-		h.redirect(w, r, path)
-		return nil
-	}
+func lead(path string) handler {
+	return func(*http.Request, *components.Page) (answer, error) { return leadsTo(path), nil }
 }
 
-func (h *Handlers) leadToChannel(w http.ResponseWriter, r *http.Request, _ *components.Page) error {
-	h.redirect(w, r, components.ChannelPath(r.PathValue("channel")))
-	return nil
+func leadToRoom(r *http.Request, _ *components.Page) (answer, error) {
+	return leadsTo(components.ChannelPath(r.PathValue("channel"))), nil
 }
 
 // allowed returns the methods that a path of ours is for, "" where there is no

@@ -2,6 +2,7 @@ package handlers
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/rand"
 	"encoding/json"
@@ -53,7 +54,7 @@ func (h *Handlers) newSessions() *scs.SessionManager {
 	m.ErrorFunc = func(w http.ResponseWriter, r *http.Request, err error) {
 		_ = parseForm(r) // the page gives back what was typed
 		p := &components.Page{Base: h.base, Locale: language(r), Zone: h.Zone, Assets: h.Assets, Here: "/"}
-		h.fail(w, r, p, errors.Join(errUnavailable, err))
+		h.write(w, r, p, h.failure(r, p, errors.Join(errUnavailable, err)))
 	}
 	return m
 }
@@ -89,11 +90,10 @@ func (codec) Decode(written []byte) (time.Time, map[string]any, error) {
 
 // home leads a user to the channel last visited, and shows everyone else the
 // way in.
-func (h *Handlers) home(w http.ResponseWriter, r *http.Request, p *components.Page) error {
+func (h *Handlers) home(r *http.Request, p *components.Page) (answer, error) {
 	next := localPath(r.URL.Query().Get("next"))
 	if p.Viewer == nil {
-		h.render(w, r, p, http.StatusOK, components.SignIn(p, components.SignInView{Next: next, Key: newKey()}))
-		return nil
+		return shows(components.SignIn(p, components.SignInView{Next: next, Key: newKey()})), nil
 	}
 	if next == "" {
 		next = "/channels"
@@ -101,33 +101,29 @@ func (h *Handlers) home(w http.ResponseWriter, r *http.Request, p *components.Pa
 		if err == nil {
 			next = components.ChannelPath(channel.Name)
 		} else if !errors.Is(err, store.ErrNotFound) {
-			return err
+			return answer{}, err
 		}
 	}
-	h.redirect(w, r, next)
-	return nil
+	return leadsTo(next), nil
 }
 
 // logIn gives someone a new name, or lets them in under their own with its
 // password. Nobody gets in as another by typing a name.
-func (h *Handlers) logIn(w http.ResponseWriter, r *http.Request, p *components.Page) error {
+func (h *Handlers) logIn(r *http.Request, p *components.Page) (answer, error) {
 	if p.Viewer != nil {
 		// Their name may have no password: another session would lose it.
-		h.flash(w, flashAlreadySignedIn, p.Viewer.Name)
-		h.redirect(w, r, "/")
-		return nil
+		return leadsTo("/").says(flashAlreadySignedIn, p.Viewer.Name), nil
 	}
 	if !h.logins.allow(addressKey(h.clientIP(r))) {
-		return errManyLogins
+		return answer{}, errManyLogins
 	}
 	view := components.SignInView{
 		Name: r.PostForm.Get("name"),
 		Next: localPath(r.PostForm.Get("next")),
 		Key:  r.PostForm.Get("key"),
 	}
-	refuse := func(status int) error {
-		h.render(w, r, p, status, components.SignIn(p, view))
-		return nil
+	refuse := func(status int) (answer, error) {
+		return refuses(status, components.SignIn(p, view)), nil
 	}
 	password := r.PostForm.Get("password")
 	name, err := store.UserName(view.Name)
@@ -147,7 +143,7 @@ func (h *Handlers) logIn(w http.ResponseWriter, r *http.Request, p *components.P
 		}
 		hash, err := h.hash(r.Context(), password)
 		if err != nil {
-			return err
+			return answer{}, err
 		}
 		user, err = h.Store.CreateUser(r.Context(), name, hash, formKey(view.Key), time.Now())
 		if errors.Is(err, store.ErrNameTaken) {
@@ -161,11 +157,11 @@ func (h *Handlers) logIn(w http.ResponseWriter, r *http.Request, p *components.P
 			return refuse(http.StatusConflict)
 		}
 		if err != nil {
-			return err
+			return answer{}, err
 		}
 		created = true
 	case err != nil:
-		return err
+		return answer{}, err
 	case user.MadeBy(formKey(view.Key), time.Now()):
 		created = true
 	case !user.HasPassword():
@@ -178,7 +174,7 @@ func (h *Handlers) logIn(w http.ResponseWriter, r *http.Request, p *components.P
 	default:
 		matches, err := h.matches(r.Context(), password, user.Password)
 		if err != nil {
-			return err
+			return answer{}, err
 		}
 		if !matches {
 			view.AskPassword = true
@@ -187,17 +183,13 @@ func (h *Handlers) logIn(w http.ResponseWriter, r *http.Request, p *components.P
 		}
 	}
 	if err := h.begin(r.Context(), user); err != nil {
-		return err
+		return answer{}, err
 	}
+	a := leadsTo(cmp.Or(view.Next, "/"))
 	if created {
-		h.flash(w, flashUserCreated, user.Name)
+		a = a.says(flashUserCreated, user.Name)
 	}
-	next := view.Next
-	if next == "" {
-		next = "/"
-	}
-	h.redirect(w, r, next)
-	return nil
+	return a, nil
 }
 
 // newKey returns a key that nobody can guess.
@@ -231,48 +223,40 @@ func (h *Handlers) prolong(ctx context.Context) {
 }
 
 // askLogOut warns that a name without a password would be lost.
-func (h *Handlers) askLogOut(w http.ResponseWriter, r *http.Request, p *components.Page) error {
+func (h *Handlers) askLogOut(r *http.Request, p *components.Page) (answer, error) {
 	if p.Viewer.HasPassword() {
-		h.redirect(w, r, "/user") // nothing would be lost
-		return nil
+		return leadsTo("/user"), nil // nothing would be lost
 	}
-	h.render(w, r, p, http.StatusOK, components.LogOut(p, components.LogOutView{}))
-	return nil
+	return shows(components.LogOut(p, components.LogOutView{})), nil
 }
 
 // logOut ends the session. A name without a password is only given up when
 // that is confirmed; a password sent along saves it.
-func (h *Handlers) logOut(w http.ResponseWriter, r *http.Request, p *components.Page) error {
+func (h *Handlers) logOut(r *http.Request, p *components.Page) (answer, error) {
 	if p.Viewer == nil {
-		h.redirect(w, r, "/")
-		return nil
+		return leadsTo("/"), nil
 	}
 	if p.Viewer.HasPassword() && r.PostForm.Has("password") {
 		// An old page: the password that it would set is not the one there is.
-		h.redirect(w, r, "/user")
-		return nil
+		return leadsTo("/user"), nil
 	}
 	if !p.Viewer.HasPassword() && r.PostForm.Get("confirm") == "" {
 		if !r.PostForm.Has("password") {
-			h.redirect(w, r, "/logout")
-			return nil
+			return leadsTo("/logout"), nil
 		}
 		password := r.PostForm.Get("password")
 		if sentence := newPasswordError(p.Locale, password); sentence != "" {
-			h.render(w, r, p, http.StatusUnprocessableEntity, components.LogOut(p, components.LogOutView{PasswordError: sentence}))
-			return nil
+			return refuses(http.StatusUnprocessableEntity, components.LogOut(p, components.LogOutView{PasswordError: sentence})), nil
 		}
 		if err := h.replacePassword(r.Context(), p.Viewer, password); err != nil {
-			return err
+			return answer{}, err
 		}
 	}
 	if err := h.sessions.Destroy(r.Context()); err != nil {
-		return err
+		return answer{}, err
 	}
 	h.live.UserChanged(p.Viewer.ID)
-	h.flash(w, flashLoggedOut, "")
-	h.redirect(w, r, "/")
-	return nil
+	return leadsTo("/").says(flashLoggedOut, ""), nil
 }
 
 // newPasswordError says what is wrong with a new password, "" for nothing.

@@ -11,23 +11,23 @@ import (
 
 // read takes note of how far the viewer has read a channel, and whether they
 // go on reading it in this tab.
-func (h *Handlers) read(w http.ResponseWriter, r *http.Request, p *components.Page) error {
-	channel, err := h.findChannel(r)
+func (h *Handlers) read(r *http.Request, p *components.Page) (answer, error) {
+	room, err := h.findRoom(r, p)
 	if err != nil {
-		return err
+		return answer{}, err
 	}
 	upTo, err := position(r.PostForm, "upto")
 	if err != nil {
-		return err
+		return answer{}, err
 	}
-	have, err := h.Store.Position(r.Context(), p.Viewer.ID, channel.ID)
+	have, err := h.Store.Position(r.Context(), p.Viewer.ID, room.ID)
 	if err != nil && !errors.Is(err, store.ErrNotFound) {
-		return err
+		return answer{}, err
 	}
 	// Nobody has read what is not written yet.
-	if upTo = min(upTo, channel.Revision); upTo > have {
-		if err := h.Store.Read(r.Context(), p.Viewer.ID, channel.ID, upTo); err != nil {
-			return err
+	if upTo = min(upTo, room.Revision); upTo > have {
+		if err := h.Store.Read(r.Context(), p.Viewer.ID, room.ID, upTo); err != nil {
+			return answer{}, err
 		}
 	}
 	tab, reading := r.PostForm.Get("tab"), r.PostForm.Get("reading") == "1"
@@ -35,38 +35,31 @@ func (h *Handlers) read(w http.ResponseWriter, r *http.Request, p *components.Pa
 		h.live.Reading(p.Viewer.ID, tab, reading)
 	}
 	h.live.PositionChanged(p.Viewer.ID)
-	w.WriteHeader(http.StatusNoContent)
-	return nil
+	return done(), nil
 }
 
 // markUnread sets the viewer's position back to before a message.
-func (h *Handlers) markUnread(w http.ResponseWriter, r *http.Request, p *components.Page) error {
-	channel, err := h.findChannel(r)
+func (h *Handlers) markUnread(r *http.Request, p *components.Page) (answer, error) {
+	room, err := h.findRoom(r, p)
 	if err != nil {
-		return err
+		return answer{}, err
 	}
 	from, err := position(r.PostForm, "from")
 	if err != nil || from == 0 {
-		return errBadRequest
+		return answer{}, errBadRequest
 	}
-	have, err := h.Store.Position(r.Context(), p.Viewer.ID, channel.ID)
+	have, err := h.Store.Position(r.Context(), p.Viewer.ID, room.ID)
 	if err != nil && !errors.Is(err, store.ErrNotFound) {
-		return err
+		return answer{}, err
 	}
 	if have >= from {
-		if err := h.Store.MarkUnread(r.Context(), p.Viewer.ID, channel.ID, from); err != nil {
-			return err
+		if err := h.Store.MarkUnread(r.Context(), p.Viewer.ID, room.ID, from); err != nil {
+			return answer{}, err
 		}
 	}
-	h.live.LeftUnread(p.Viewer.ID, channel)
+	h.live.LeftUnread(p.Viewer.ID, room)
 	h.live.PositionChanged(p.Viewer.ID)
-	if isHTMX(r) {
-		w.WriteHeader(http.StatusNoContent)
-		return nil
-	}
-	h.flash(w, flashMarkedUnread, channel.Name)
-	h.redirect(w, r, "/channels")
-	return nil
+	return leadsTo("/channels").says(flashMarkedUnread, room.Name), nil
 }
 
 // unread returns what waits for the user whose positions these are, for a page

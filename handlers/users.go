@@ -26,27 +26,25 @@ func nameError(l *locale.Locale, err error) string {
 }
 
 // user shows the viewer's own page.
-func (h *Handlers) user(w http.ResponseWriter, r *http.Request, p *components.Page) error {
-	h.render(w, r, p, http.StatusOK, components.User(p, components.UserView{}))
-	return nil
+func (h *Handlers) user(_ *http.Request, p *components.Page) (answer, error) {
+	return shows(components.User(p, components.UserView{})), nil
 }
 
 // setPassword sets, changes or removes the viewer's password. It ends every
 // other session of the user.
-func (h *Handlers) setPassword(w http.ResponseWriter, r *http.Request, p *components.Page) error {
+func (h *Handlers) setPassword(r *http.Request, p *components.Page) (answer, error) {
 	var view components.UserView
-	refuse := func() error {
-		h.render(w, r, p, http.StatusUnprocessableEntity, components.User(p, view))
-		return nil
+	refuse := func() (answer, error) {
+		return refuses(http.StatusUnprocessableEntity, components.User(p, view)), nil
 	}
 	if !h.logins.allow(addressKey(h.clientIP(r))) {
-		return errManyLogins
+		return answer{}, errManyLogins
 	}
 	had := p.Viewer.HasPassword()
 	if had {
 		matches, err := h.matches(r.Context(), r.PostForm.Get("current"), p.Viewer.Password)
 		if err != nil {
-			return err
+			return answer{}, err
 		}
 		if !matches && r.PostForm.Has("remove") {
 			view.RemoveError = p.Locale.PasswordWrong
@@ -71,11 +69,9 @@ func (h *Handlers) setPassword(w http.ResponseWriter, r *http.Request, p *compon
 		}
 	}
 	if err := h.replacePassword(r.Context(), p.Viewer, password); err != nil {
-		return err
+		return answer{}, err
 	}
-	h.flash(w, told, "")
-	h.redirect(w, r, "/user")
-	return nil
+	return leadsTo("/user").says(told, ""), nil
 }
 
 // replacePassword gives the viewer another password, "" for none, keeps this

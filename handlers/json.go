@@ -1,0 +1,80 @@
+package handlers
+
+import (
+	"net/http"
+	"time"
+
+	"hubbub/components"
+	"hubbub/hub"
+	"hubbub/store"
+)
+
+// roomJSON is a page of a room's messages as JSON. docs/api.md describes it.
+type roomJSON struct {
+	Room     channelJSON   `json:"room"`
+	Revision int64         `json:"revision"`
+	Messages []messageJSON `json:"messages"` // oldest first
+	Before   int64         `json:"before,omitempty"`
+	After    int64         `json:"after,omitempty"`
+}
+
+// channelJSON is a room as JSON.
+type channelJSON struct {
+	ID   int64  `json:"id"`
+	Name string `json:"name"`
+	Path string `json:"path"`
+}
+
+// messageJSON is a message as JSON.
+type messageJSON struct {
+	ID       int64     `json:"id"`
+	Revision int64     `json:"revision"`
+	Author   userJSON  `json:"author"`
+	PostedAt time.Time `json:"posted_at"`
+	Body     string    `json:"body"`
+}
+
+// userJSON is a user as JSON.
+type userJSON struct {
+	ID   int64  `json:"id"`
+	Name string `json:"name"`
+}
+
+// roomAsJSON answers with the messages that the room's page would show. It is no
+// visit: nothing becomes read by it.
+func (h *Handlers) roomAsJSON(r *http.Request, room store.Channel, before, after int64) (answer, error) {
+	page := roomJSON{
+		Room:     channelJSON{room.ID, room.Name, h.base + components.ChannelPath(room.Name)},
+		Revision: room.Revision, Messages: []messageJSON{},
+	}
+	var messages []store.Message
+	var err error
+	switch {
+	case before > 0:
+		messages, err = h.Store.Before(r.Context(), room.ID, before, hub.WindowSize+1)
+	case after > 0:
+		messages, err = h.Store.After(r.Context(), room.ID, after, hub.WindowSize+1)
+	default:
+		messages, page.Revision, err = h.Store.Newest(r.Context(), room.ID, hub.WindowSize+1)
+	}
+	if err != nil {
+		return answer{}, err
+	}
+	if len(messages) > hub.WindowSize {
+		if after > 0 {
+			messages = messages[:hub.WindowSize]
+			page.After = messages[len(messages)-1].ID
+		} else {
+			messages = messages[1:]
+			page.Before = messages[0].ID
+		}
+	}
+	for _, m := range messages {
+		page.Messages = append(page.Messages, messageAsJSON(m))
+	}
+	return answer{status: http.StatusOK, value: page}, nil
+}
+
+func messageAsJSON(m store.Message) messageJSON {
+	return messageJSON{ID: m.ID, Revision: m.Revision, Author: userJSON{m.AuthorID, m.AuthorName}, PostedAt: m.PostedAt, Body: m.Body}
+}
