@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"net/http"
 	"runtime/debug"
-	"strings"
 
 	"hubbub/components"
 	"hubbub/locale"
@@ -17,6 +16,11 @@ import (
 // serve turns a handler into an http.Handler.
 func (h *Handlers) serve(answer handler) http.Handler {
 	return h.stream(func(w http.ResponseWriter, r *http.Request, p *components.Page) error {
+		// Not in a stream, which writes its session at its end, over what has
+		// become of it meanwhile.
+		if p.Viewer != nil {
+			h.prolong(r.Context())
+		}
 		a, err := answer(r, p)
 		if err == nil {
 			h.write(w, r, p, a)
@@ -74,11 +78,6 @@ func (h *Handlers) newPage(r *http.Request) (*components.Page, error) {
 		return p, err
 	}
 	p.Viewer = viewer
-	// Not for a live answer: it writes its session at its end, over what has
-	// become of it meanwhile.
-	if viewer != nil && !strings.HasSuffix(r.URL.Path, "/live") {
-		h.prolong(r.Context())
-	}
 	return p, nil
 }
 

@@ -372,6 +372,7 @@ func TestSessionIsProlonged(t *testing.T) {
 	t.Parallel()
 	s := newServer(t)
 	p := s.signIn(t, "Anna")
+	p.post("/channels", "name", "live").is(http.StatusSeeOther)
 	age := func(by time.Duration) {
 		t.Helper()
 		ctx, err := s.sessions.Load(t.Context(), p.session())
@@ -386,6 +387,10 @@ func TestSessionIsProlonged(t *testing.T) {
 	}
 	age(2 * time.Hour)
 	token := p.session()
+	if c := fmt.Sprint(p.get("/channels/live").Header["Set-Cookie"]); !strings.Contains(c, "hubbub_session="+token) {
+		t.Errorf("not prolonged by a visit to a channel named live: %q", c)
+	}
+	age(25 * time.Hour)
 	cookie := p.get("/user").is(http.StatusOK).Header.Get("Set-Cookie")
 	if !strings.Contains(cookie, "hubbub_session="+token) || !strings.Contains(cookie, "Max-Age=25920") {
 		t.Errorf("not prolonged after a day: %q", cookie)

@@ -3,6 +3,8 @@ package live
 import (
 	"bytes"
 	"context"
+	"fmt"
+	"runtime/debug"
 
 	"hubbub/components"
 	"hubbub/hub"
@@ -79,8 +81,14 @@ func (s *Server) change(ctx context.Context, m store.Message) (hub.Change, error
 	return c, err
 }
 
-// row renders a message.
-func (s *Server) row(ctx context.Context, m store.Message) (hub.Row, error) {
+// row renders a message. A panic in a component becomes an error, because it
+// would end the node: rows are rendered in the store's writer too.
+func (s *Server) row(ctx context.Context, m store.Message) (_ hub.Row, err error) {
+	defer func() {
+		if cause := recover(); cause != nil {
+			err = fmt.Errorf("panic: %v\n%s", cause, debug.Stack())
+		}
+	}()
 	row, err := components.NewRow(ctx, s.Base, m, s.Zone)
 	return hub.Row{ID: m.ID, Revision: m.Revision, AuthorID: m.AuthorID, PostedAt: m.PostedAt, HTML: row.HTML}, err
 }
