@@ -119,6 +119,7 @@ func (h *Handlers) writeHTML(w http.ResponseWriter, r *http.Request, status int,
 	w.Header().Set("Content-Type", "text/html; charset=utf-8")
 	w.Header().Set("Content-Length", strconv.Itoa(body.Len()))
 	w.WriteHeader(max(status, http.StatusOK))
+	defer h.live.Outgoing.Begin(w, body.Len())()
 	// An error here is the browser's going away. HTTP/2 may then still read what
 	// it was given.
 	if _, err := w.Write(body.Bytes()); err == nil {

@@ -60,7 +60,7 @@ func (s *Server) FirstDocument(w http.ResponseWriter, r *http.Request, p *compon
 	}
 	answer := stream{w: w, control: http.NewResponseController(w)}
 	answer.start("text/html; charset=utf-8")
-	if err := answer.write(begin); err != nil {
+	if err := s.writeDocument(answer, begin); err != nil {
 		return nil //nolint:nilerr // the browser has gone
 	}
 	next := components.Refresh(polled, p.DocumentURL(view.Channel.Name, view.Read))
@@ -77,6 +77,13 @@ func (s *Server) FirstDocument(w http.ResponseWriter, r *http.Request, p *compon
 	}
 	_ = answer.write(html.Bytes(), end) // so has it here
 	return nil
+}
+
+// writeDocument writes what a document begins with: a window, whose size others
+// decide.
+func (s *Server) writeDocument(to stream, begin []byte) error {
+	defer s.Outgoing.Begin(to.w, len(begin))()
+	return to.write(begin)
 }
 
 // documentHTML returns a document in two parts, of which the second begins with
@@ -133,9 +140,9 @@ func newProbe() string { return rand.Text() }
 // connection does: rows are added to its list as they come.
 type documentTransport struct {
 	stream
-	page     *components.Page
-	view     components.ChannelView // what it begins with
-	stopping <-chan struct{}        // closed when the node stops
+	page   *components.Page
+	view   components.ChannelView // what it begins with
+	server *Server
 
 	end  []byte         // of the document
 	last components.Row // the newest that was sent
@@ -157,7 +164,7 @@ func (t *documentTransport) open(ctx context.Context) error {
 		return err
 	}
 	t.start("text/html; charset=utf-8")
-	return t.write(begin)
+	return t.server.writeDocument(t.stream, begin)
 }
 
 // send writes what can still be said in a document: which rows are new, and
@@ -224,7 +231,7 @@ func (t *documentTransport) stay(ctx context.Context, over templ.Component) {
 		err = t.write(next)
 		select {
 		case <-time.After(beatEvery):
-		case <-t.stopping:
+		case <-t.server.stopping:
 			return
 		case <-ctx.Done():
 			return

@@ -36,6 +36,7 @@ type Options struct {
 // changes.
 type Server struct {
 	Options
+	Outgoing    Outgoing // pages and documents
 	hubs        *hub.Registry
 	connections connections
 	writers     writers

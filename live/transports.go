@@ -17,7 +17,7 @@ func (s *Server) transport(w http.ResponseWriter, r *http.Request, q Request) tr
 	stream := stream{w: w, control: http.NewResponseController(w)}
 	switch {
 	case q.Document != nil:
-		return &documentTransport{stream: stream, page: q.Page, view: *q.Document, stopping: s.stopping}
+		return &documentTransport{stream: stream, page: q.Page, view: *q.Document, server: s}
 	case r.Header.Get("Accept") == "text/event-stream":
 		return &eventTransport{stream}
 	default:
