@@ -21,7 +21,7 @@ func TestTakenBack(t *testing.T) {
 		"published, and deleted": func(_ *testing.T, r *Registry, l *ledger) {
 			r.Publish(1, []Change{l.post(1, "another 146"), l.delete(1, 120)})
 		},
-		"read by subscribers": func(_ *testing.T, r *Registry, _ *ledger) { r.Hear(1, 151) },
+		"read by subscribers": func(_ *testing.T, r *Registry, _ *ledger) { r.SetRevision(1, 151) },
 		"read for a page": func(t *testing.T, r *Registry, _ *ledger) {
 			if _, err := r.Window(t.Context(), 1, 151); err != nil {
 				t.Error(err)
@@ -48,10 +48,7 @@ func TestTakenBack(t *testing.T) {
 			page.follow(t, s)
 			l.takeBack(1, 145)
 			truth := func() Window {
-				w, err := l.Newest(t.Context(), 1, WindowSize)
-				if err != nil {
-					t.Fatal(err)
-				}
+				w := newest(t, l)
 				return w
 			}
 			away := newReplica(t, truth())
@@ -95,12 +92,12 @@ func TestNotTakenBack(t *testing.T) {
 		}
 		all = append(all, source.delete(1, 20))
 		r.Publish(1, all[:20])
-		r.Hear(1, 51) // reads the rest, in which 20 is only gone
+		r.SetRevision(1, 51) // reads the rest, in which 20 is only gone
 		r.work.Wait()
 		for range 500 {
 			i := rand.IntN(len(all))
 			r.Publish(1, all[i:])
-			r.Hear(1, all[i].Revision)
+			r.SetRevision(1, all[i].Revision)
 			if _, err := r.Window(t.Context(), 1, all[i].Revision); err != nil {
 				t.Fatal(err)
 			}
@@ -113,7 +110,7 @@ func TestNotTakenBack(t *testing.T) {
 		gate := make(chan struct{})
 		source.hold(gate)
 		late := source.post(1, "slow")
-		r.Hear(1, late.Revision)
+		r.SetRevision(1, late.Revision)
 		synctest.Wait()
 		for range 5 {
 			r.Publish(1, []Change{late, source.post(1, "quick")})
@@ -122,9 +119,9 @@ func TestNotTakenBack(t *testing.T) {
 		close(gate)
 		r.work.Wait()
 
-		r.Hear(1, 99)
+		r.SetRevision(1, 99)
 		r.work.Wait()
-		if held, life := heldBy(r), r.find(1).life; held != 57 || life != 0 {
+		if held, life := heldBy(r), r.find(1).generation; held != 57 || life != 0 {
 			t.Errorf("it holds %d, of life %d", held, life)
 		}
 		r.Reload(1)
@@ -159,10 +156,7 @@ func TestTakenBackForNobody(t *testing.T) {
 		r.Publish(1, []Change{source.post(1, "another")})
 	}
 	page.follow(t, subscribe(t, r, 1, 5))
-	w, err := source.Newest(t.Context(), 1, WindowSize)
-	if err != nil {
-		t.Fatal(err)
-	}
+	w := newest(t, source)
 	page.shows(t, "a page that comes back", w)
 }
 
@@ -171,7 +165,7 @@ func TestTakenBackForNobody(t *testing.T) {
 func TestReloadMeanwhile(t *testing.T) {
 	t.Parallel()
 	for name, begin := range map[string]func(r *Registry, l *ledger){
-		"changes": func(r *Registry, l *ledger) { r.Hear(1, l.post(1, "will be lost").Revision) },
+		"changes": func(r *Registry, l *ledger) { r.SetRevision(1, l.post(1, "will be lost").Revision) },
 		"window":  func(r *Registry, _ *ledger) { r.Reload(1) },
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -195,23 +189,17 @@ func TestReloadMeanwhile(t *testing.T) {
 				close(old)
 				synctest.Wait() // the window is read, at 5
 				r.Publish(1, []Change{source.post(1, "another 6")})
-				r.Hear(1, source.post(1, "another 7").Revision)
+				r.SetRevision(1, source.post(1, "another 7").Revision)
 				close(anew)
 				r.work.Wait()
-				frames, err := s.take()
-				if err != nil {
-					t.Fatal(err)
-				}
+				frames := take(t, s)
 				for _, frame := range frames {
 					if bytes.Contains(frame, []byte("lost")) {
 						t.Errorf("it is told of what is lost:\n%s", frame)
 					}
 					page.apply(t, frame)
 				}
-				w, err := source.ledger.Newest(t.Context(), 1, WindowSize)
-				if err != nil {
-					t.Fatal(err)
-				}
+				w := newest(t, source.ledger)
 				page.shows(t, "the page", w)
 				newReplica(t, window(t, r, 1)).shows(t, "a fresh page", w)
 				if page.replaced != 1 {
@@ -274,13 +262,15 @@ func TestFailovers(t *testing.T) {
 					var c Change
 					if ids := l.ids(1); len(ids) > 0 && random.IntN(3) == 0 {
 						c = l.delete(1, ids[random.IntN(len(ids))])
+					} else if len(ids) > 0 && random.IntN(3) == 0 {
+						c = l.alter(1, ids[random.IntN(len(ids))], fmt.Sprint("again in round ", round))
 					} else {
 						c = l.post(1, fmt.Sprint("in round ", round))
 					}
 					writer := random.IntN(2)
 					nodes[writer].Publish(1, []Change{c})
 					if random.IntN(4) > 0 {
-						nodes[1-writer].Hear(1, c.Revision)
+						nodes[1-writer].SetRevision(1, c.Revision)
 					}
 				}
 				// With reads under way, or without and a post before anybody looks.
@@ -300,14 +290,11 @@ func TestFailovers(t *testing.T) {
 						if l.reached(1) < heldBy(node) {
 							node.Reload(1)
 						}
-						node.Hear(1, l.reached(1))
+						node.SetRevision(1, l.reached(1))
 						node.work.Wait()
 					}
 				}
-				w, err := l.Newest(t.Context(), 1, WindowSize)
-				if err != nil {
-					t.Fatal(err)
-				}
+				w := newest(t, l)
 				for i, page := range pages {
 					page.follow(t, page.subscriber)
 					page.shows(t, fmt.Sprintf("page %d in round %d", i, round), w)

@@ -2,12 +2,15 @@ package hub
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"hash/fnv"
 	"io"
 	"log/slog"
 	"maps"
+	"math"
 	"slices"
 	"strconv"
 	"strings"
@@ -17,11 +20,12 @@ import (
 )
 
 // ledger is a source for tests: the messages of channels, as lines of text. A
-// row is "+id revision text", a row gone "-id revision", and a window "=revision"
-// with its rows and "." after it.
+// row is "+id revision text", an altered one "~id revision text", one gone
+// "-id revision", and a window "=revision" with its rows and "." after it.
 type ledger struct {
 	mu       sync.Mutex
 	channels map[int64]*record
+	posted   int64 // the time of the latest post, which no other has
 }
 
 type record struct {
@@ -51,27 +55,49 @@ func (l *ledger) postBy(channelID int64, author User, text string) Change {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	id := l.channel(channelID).revision + 1
-	row := Row{ID: id, Revision: id, AuthorID: author.ID, HTML: fmt.Appendf(nil, "+%d %d %s\n", id, id, text)}
-	return l.channel(channelID).take(Change{Revision: id, ID: id, Frame: row.HTML, Row: row})
+	l.posted++
+	row := Row{ID: id, Revision: id, AuthorID: author.ID, PostedAt: time.UnixMicro(l.posted)}
+	return l.channel(channelID).take(Change{Posted, row.saying(text)})
 }
 
-// delete takes a row away.
+// alter gives a row another text.
+func (l *ledger) alter(channelID, id int64, text string) Change {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	row := l.channel(channelID).changes[id].Row
+	row.Revision = l.channel(channelID).revision + 1
+	return l.channel(channelID).take(Change{Altered, row.saying(text)})
+}
+
+// delete removes a row.
 func (l *ledger) delete(channelID, id int64) Change {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	revision := l.channel(channelID).revision + 1
-	return l.channel(channelID).take(Change{Revision: revision, ID: id, Gone: true, Frame: fmt.Appendf(nil, "-%d %d\n", id, revision)})
+	return l.channel(channelID).take(Change{Gone, Row{ID: id, Revision: l.channel(channelID).revision + 1}})
+}
+
+// saying returns a row with a text.
+func (r Row) saying(text string) Row {
+	digest := fnv.New64a()
+	digest.Write([]byte(text))
+	r.Content = digest.Sum64()
+	r.HTML = fmt.Appendf(nil, "+%d %d %s\n", r.ID, r.Revision, text)
+	return r
 }
 
 func (c *record) take(change Change) Change {
 	c.revision = change.Revision
 	c.all = append(c.all, change)
 	c.changes[change.ID] = change
-	if change.Gone {
-		if at, found := slices.BinarySearchFunc(c.rows, change.ID, func(r Row, id int64) int { return int(r.ID - id) }); found {
-			c.rows = slices.Concat(c.rows[:at], c.rows[at+1:])
-		}
-	} else {
+	at, found := findRow(c.rows, change.ID)
+	switch {
+	case change.Kind == Gone && found:
+		c.rows = slices.Concat(c.rows[:at], c.rows[at+1:])
+	case change.Kind == Gone:
+	case found:
+		c.rows = slices.Clone(c.rows)
+		c.rows[at] = change.Row
+	default:
 		c.rows = append(c.rows, change.Row)
 	}
 	return change
@@ -99,15 +125,18 @@ func (l *ledger) ids(channelID int64) []int64 {
 	return ids
 }
 
-func (l *ledger) Newest(ctx context.Context, channelID int64, n int) (Window, error) {
+func (l *ledger) Newest(ctx context.Context, channelID int64, n, size int) (Window, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	c := l.channel(channelID)
-	newest := c.rows[max(0, len(c.rows)-n):]
-	return Window{Rows: slices.Clone(newest), Revision: c.revision, Older: len(newest) == n}, ctx.Err()
+	first := len(c.rows)
+	for ; first > 0 && len(c.rows)-first < n && size > 0; first-- {
+		size -= len(c.rows[first-1].HTML)
+	}
+	return Window{Rows: slices.Clone(c.rows[first:]), Revision: c.revision, Older: first > 0}, ctx.Err()
 }
 
-func (l *ledger) Changes(ctx context.Context, channelID, after int64, n int) ([]Change, int64, error) {
+func (l *ledger) Changes(ctx context.Context, channelID, after int64, n, size int) ([]Change, int64, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	c := l.channel(channelID)
@@ -117,11 +146,34 @@ func (l *ledger) Changes(ctx context.Context, channelID, after int64, n int) ([]
 			changes = append(changes, change)
 		}
 	}
-	slices.SortFunc(changes, func(a, b Change) int { return int(a.Revision - b.Revision) })
+	slices.SortFunc(changes, func(a, b Change) int { return cmp.Compare(a.Revision, b.Revision) })
+	for i, change := range changes[:min(n, len(changes))] {
+		if size -= len(change.HTML); size <= 0 {
+			return changes[:i+1], c.revision, ctx.Err()
+		}
+	}
 	return changes[:min(n, len(changes))], c.revision, ctx.Err()
 }
 
-func (l *ledger) Replace(w Window) []byte { return page(w, ".\n") }
+func (l *ledger) Encode(f *Frame) [][]byte {
+	var pieces [][]byte
+	if f.All {
+		pieces = append(pieces, fmt.Appendf(nil, "=%d\n", f.Revision))
+	}
+	for _, row := range f.Put {
+		pieces = append(pieces, row.HTML)
+	}
+	for _, row := range f.Altered {
+		pieces = append(pieces, []byte("~"), row.HTML[1:])
+	}
+	for _, id := range f.Gone {
+		pieces = append(pieces, fmt.Appendf(nil, "-%d %d\n", id, f.Revision))
+	}
+	if f.All {
+		pieces = append(pieces, []byte(".\n"))
+	}
+	return pieces
+}
 
 func (l *ledger) Presence(Presence) []byte { return nil }
 
@@ -132,6 +184,34 @@ func page(w Window, end string) []byte {
 		out = append(out, row.HTML...)
 	}
 	return append(out, end...)
+}
+
+// bytesOf returns what a transport would send for a frame.
+func bytesOf(t testing.TB, f *Frame) []byte {
+	t.Helper()
+	pieces, length, err := f.Pieces()
+	if err != nil {
+		t.Fatal(err)
+	}
+	sent := bytes.Join(pieces, nil)
+	if len(sent) != length {
+		t.Fatalf("%d bytes, said to be %d", len(sent), length)
+	}
+	return sent
+}
+
+// take returns what waits for a subscriber, without waiting, as it would be sent.
+func take(t testing.TB, s *Subscriber) [][]byte {
+	t.Helper()
+	frames, err := s.take()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var all [][]byte
+	for _, f := range frames {
+		all = append(all, bytesOf(t, f))
+	}
+	return all
 }
 
 // replica is what a page holds that knows nothing but frames.
@@ -167,6 +247,11 @@ func (r *replica) apply(t *testing.T, frame []byte) {
 		case '+':
 			revision = number(1)
 			r.rows[number(0)] = line
+		case '~':
+			revision = number(1)
+			if _, shown := r.rows[number(0)]; shown {
+				r.rows[number(0)] = "+" + line[1:]
+			}
 		case '-':
 			revision = number(1)
 			delete(r.rows, number(0))
@@ -191,11 +276,7 @@ func (r *replica) apply(t *testing.T, frame []byte) {
 // follow applies what waits for a subscriber, without waiting.
 func (r *replica) follow(t *testing.T, s *Subscriber) {
 	t.Helper()
-	frames, err := s.take()
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, frame := range frames {
+	for _, frame := range take(t, s) {
 		r.apply(t, frame)
 	}
 }
@@ -204,8 +285,20 @@ func (r *replica) follow(t *testing.T, s *Subscriber) {
 func (r *replica) shows(t *testing.T, about string, w Window) {
 	t.Helper()
 	if got, want := r.text(), page(w, ""); !bytes.Equal(got, want) {
-		t.Errorf("%s: got\n%s\nwant\n%s", about, got, want)
+		t.Errorf("%s: got\n%.20000s\nwant\n%.20000s", about, got, want)
 	}
+}
+
+// covers compares the newest rows of a page to a window. Where rows are long, a
+// page that is sent them one by one shows older ones as well.
+func (r *replica) covers(t *testing.T, about string, w Window) {
+	t.Helper()
+	newest := &replica{rows: maps.Clone(r.rows), revision: r.revision}
+	ids := slices.Sorted(maps.Keys(r.rows))
+	for _, id := range ids[:max(0, len(ids)-len(w.Rows))] {
+		delete(newest.rows, id)
+	}
+	newest.shows(t, about, w)
 }
 
 // text is what a page shows, as page writes it.
@@ -215,6 +308,16 @@ func (r *replica) text() []byte {
 		text = append(text, r.rows[id]...)
 	}
 	return text
+}
+
+// newest is the window that a page should show.
+func newest(t testing.TB, source Source) Window {
+	t.Helper()
+	w, err := source.Newest(t.Context(), 1, WindowSize, math.MaxInt)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return w
 }
 
 func newTestRegistry(t testing.TB, source Source) *Registry {
@@ -232,7 +335,7 @@ func (l *ledger) reached(channelID int64) int64 {
 
 // reached is the revision that a registry's source holds, which is a ledger.
 func reached(r *Registry, channelID int64) int64 {
-	return r.source.(interface{ reached(channelID int64) int64 }).reached(channelID)
+	return r.source.source.(interface{ reached(channelID int64) int64 }).reached(channelID)
 }
 
 func window(t testing.TB, r *Registry, channelID int64) Window {

@@ -40,6 +40,7 @@ func runModel(t *testing.T, seed uint64) {
 	r := newTestRegistry(t, l)
 	// The character of this run.
 	deletes := []int{0, 2, 5, 9}[random.IntN(4)] // of ten changes
+	alters := []int{0, 2, 5}[random.IntN(3)]     // of ten that are no deletes
 	lost := []int{0, 1, 5}[random.IntN(3)]       // of ten publications
 	for range random.IntN(300) {
 		l.post(1, "before")
@@ -61,6 +62,8 @@ func runModel(t *testing.T, seed uint64) {
 					// New rows more often than old ones.
 					back := min(random.IntN(len(ids)), random.IntN(len(ids)))
 					changes = append(changes, l.delete(1, ids[len(ids)-1-back]))
+				} else if len(ids) > 0 && random.IntN(10) < alters {
+					changes = append(changes, l.alter(1, ids[random.IntN(len(ids))], fmt.Sprint("again ", random.IntN(1000))))
 				} else {
 					changes = append(changes, l.post(1, "hello"))
 				}
@@ -90,14 +93,11 @@ func runModel(t *testing.T, seed uint64) {
 		case n < 18 && len(visitors) > 0: // leaves, with some of what waits unread
 			v := visitors[random.IntN(len(visitors))]
 			if v.subscriber != nil {
-				frames, err := v.subscriber.take()
-				if err != nil {
-					t.Fatal(err)
-				}
+				frames := take(t, v.subscriber)
 				for _, frame := range frames[:random.IntN(len(frames)+1)] {
 					v.apply(t, frame)
 				}
-				v.subscriber.Close(context.Canceled)
+				v.subscriber.Close()
 				v.subscriber = nil
 			}
 		case n < 19:
@@ -106,10 +106,7 @@ func runModel(t *testing.T, seed uint64) {
 	}
 	r.Publish(1, []Change{l.post(1, "the last")})
 	r.work.Wait()
-	want, err := l.Newest(t.Context(), 1, WindowSize)
-	if err != nil {
-		t.Fatal(err)
-	}
+	want := newest(t, l)
 	// First those who have been told all the time, before anyone asks anew.
 	for _, connected := range []bool{true, false} {
 		for i, v := range visitors {
@@ -146,6 +143,8 @@ func TestConcurrently(t *testing.T) {
 				var c Change
 				if ids := l.ids(1); len(ids) > 0 && random.IntN(3) == 0 {
 					c = l.delete(1, ids[random.IntN(len(ids))])
+				} else if len(ids) > 0 && random.IntN(3) == 0 {
+					c = l.alter(1, ids[random.IntN(len(ids))], "again")
 				} else {
 					c = l.post(1, "hello")
 				}
@@ -171,7 +170,7 @@ func TestConcurrently(t *testing.T) {
 				for range i {
 					pages[i].follow(t, s)
 				}
-				s.Close(context.Canceled)
+				s.Close()
 			}
 		})
 	}
@@ -251,9 +250,8 @@ func TestReturnAfterDelete(t *testing.T) {
 	}
 	for after := range int64(20) {
 		s := subscribe(t, r, 1, after)
-		frames, err := s.take()
-		if got := fmt.Sprintf("%s", frames); err != nil || strings.Contains(got, "secret") || !strings.Contains(got, "-19 20") {
-			t.Errorf("after %d: %s, %v", after, got, err)
+		if got := fmt.Sprintf("%s", take(t, s)); strings.Contains(got, "secret") || !strings.Contains(got, "-19 20") {
+			t.Errorf("after %d: %s", after, got)
 		}
 	}
 }
@@ -304,11 +302,8 @@ func TestFrameByFrame(t *testing.T) {
 		r.work.Wait()
 		ids = ids[:last]
 		for {
-			frames, err := s.take()
-			if err != nil {
-				t.Fatal(err)
-			}
-			s.Close(context.Canceled)
+			frames := take(t, s)
+			s.Close()
 			if len(frames) == 0 {
 				break
 			}
@@ -334,12 +329,12 @@ func TestSlowSubscriber(t *testing.T) {
 		r.Publish(1, []Change{l.post(1, text)})
 		page.follow(t, quick)
 	}
-	if waits := len(slow.queue); waits > 0 {
+	if waits := len(slow.waiting.frames); waits > 0 {
 		t.Errorf("%d frames wait for one that was given up", waits)
 	}
 	endsWith(t, slow, ErrSlow)
-	slow.Close(context.Canceled)
-	page.shows(t, "the quick one", window(t, r, 1))
+	slow.Close()
+	page.covers(t, "the quick one", window(t, r, 1))
 
 	// Back again, it is given what it missed.
 	returned := newReplica(t, Window{})
@@ -348,7 +343,8 @@ func TestSlowSubscriber(t *testing.T) {
 }
 
 // TestLongestReturn brings back someone who has missed the longest rows there
-// are, and a delete: more bytes than may ever wait for a connection.
+// are, and a delete: the page is given the window, which is no longer than it may
+// be.
 func TestLongestReturn(t *testing.T) {
 	t.Parallel()
 	l := newLedger()
@@ -363,7 +359,11 @@ func TestLongestReturn(t *testing.T) {
 	}
 	r.Publish(1, []Change{l.delete(1, 150)})
 	page.follow(t, subscribe(t, r, 1, page.revision))
-	page.shows(t, "back", window(t, r, 1))
+	w := window(t, r, 1)
+	page.shows(t, "back", w)
+	if size := sizeOf(w.Rows); page.replaced != 1 || !w.Older || size > r.limits.windowBytes || size < r.limits.windowBytes-2*len(text) {
+		t.Errorf("the page was replaced %d times by %d rows of %d bytes, older: %v", page.replaced, len(w.Rows), size, w.Older)
+	}
 }
 
 // TestClose ends everyone and lets nobody in to stay.
@@ -405,15 +405,15 @@ func TestNext(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), time.Millisecond)
 	defer cancel()
 	if frames, err := s.Next(ctx); !errors.Is(err, context.DeadlineExceeded) {
-		t.Errorf("nothing to send: %q, %v", frames, err)
+		t.Errorf("nothing to send: %v, %v", frames, err)
 	}
 	var group sync.WaitGroup
 	group.Go(func() {
 		if frames, err := s.Next(t.Context()); err != nil || len(frames) != 1 {
-			t.Errorf("got %q, %v", frames, err)
+			t.Errorf("got %v, %v", frames, err)
 		}
 		reason := errors.New("a reason")
-		s.Close(reason)
+		s.End(reason)
 		endsWith(t, s, reason)
 	})
 	r.Publish(1, []Change{l.post(1, "hello")})
@@ -472,7 +472,7 @@ func TestEvictionConcurrently(t *testing.T) {
 				if _, ok := page.rows[c.ID]; !ok && page.revision < c.Revision {
 					t.Errorf("channel %d: a page at revision %d, subscribed after %d", channel, page.revision, c.Revision)
 				}
-				s.Close(context.Canceled)
+				s.Close()
 			}
 		})
 	}
@@ -527,16 +527,16 @@ func (m *meeting) now(what *func()) {
 	}
 }
 
-func (m *meeting) Changes(ctx context.Context, channelID, after int64, n int) ([]Change, int64, error) {
+func (m *meeting) Changes(ctx context.Context, channelID, after int64, n, size int) ([]Change, int64, error) {
 	m.now(&m.before)
 	defer m.now(&m.after)
-	return m.ledger.Changes(ctx, channelID, after, n)
+	return m.ledger.Changes(ctx, channelID, after, n, size)
 }
 
-func (m *meeting) Newest(ctx context.Context, channelID int64, n int) (Window, error) {
+func (m *meeting) Newest(ctx context.Context, channelID int64, n, size int) (Window, error) {
 	m.now(&m.before)
 	defer m.now(&m.after)
-	return m.ledger.Newest(ctx, channelID, n)
+	return m.ledger.Newest(ctx, channelID, n, size)
 }
 
 // TestPublishMeetsRead publishes just before and just after a hub reads: to
@@ -577,10 +577,7 @@ func TestPublishMeetsRead(t *testing.T) {
 				r.Publish(1, []Change{m.post(1, "the last")})
 				r.work.Wait()
 				page.follow(t, s)
-				want, err := m.ledger.Newest(t.Context(), 1, WindowSize)
-				if err != nil {
-					t.Fatal(err)
-				}
+				want := newest(t, m.ledger)
 				page.shows(t, "the page", want)
 				newReplica(t, window(t, r, 1)).shows(t, "a fresh page", want)
 			})
@@ -606,9 +603,9 @@ func TestReturnMeetsPublish(t *testing.T) {
 		r.Publish(1, []Change{m.post(1, "at the same time")})
 	}
 	for page.revision < 6 {
-		frames, err := subscribe(t, r, 1, page.revision).take()
-		if err != nil || len(frames) == 0 {
-			t.Fatalf("at %d: %d frames, %v", page.revision, len(frames), err)
+		frames := take(t, subscribe(t, r, 1, page.revision))
+		if len(frames) == 0 {
+			t.Fatalf("at %d: no frames", page.revision)
 		}
 		page.apply(t, frames[0])
 	}
@@ -636,18 +633,18 @@ func (f *failing) fail(err error) {
 	f.err, f.tried = err, nil
 }
 
-func (f *failing) Newest(ctx context.Context, channelID int64, n int) (Window, error) {
+func (f *failing) Newest(ctx context.Context, channelID int64, n, size int) (Window, error) {
 	if err := f.try(); err != nil {
 		return Window{}, err
 	}
-	return f.ledger.Newest(ctx, channelID, n)
+	return f.ledger.Newest(ctx, channelID, n, size)
 }
 
-func (f *failing) Changes(ctx context.Context, channelID, after int64, n int) ([]Change, int64, error) {
+func (f *failing) Changes(ctx context.Context, channelID, after int64, n, size int) ([]Change, int64, error) {
 	if err := f.try(); err != nil {
 		return nil, 0, err
 	}
-	return f.ledger.Changes(ctx, channelID, after, n)
+	return f.ledger.Changes(ctx, channelID, after, n, size)
 }
 
 // TestSourceFails passes the failure on, and recovers from it.
@@ -677,7 +674,7 @@ func BenchmarkPublish(b *testing.B) {
 	}
 	c := l.post(1, strings.Repeat("x", 380))
 	for i := int64(1); b.Loop(); i++ {
-		c.Revision, c.ID, c.Row.ID = i, i, i
+		c.Revision, c.ID = i, i
 		r.Publish(1, []Change{c})
 		if i%100 == 0 {
 			b.StopTimer()

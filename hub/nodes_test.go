@@ -45,10 +45,7 @@ type visitor struct {
 // take applies n of the frames that wait, and holds each to what the store held.
 func (v *visitor) take(t *testing.T, truth map[int64]string, n func(waiting int) int) {
 	t.Helper()
-	frames, err := v.subscriber.take()
-	if err != nil {
-		t.Fatal(err)
-	}
+	frames := take(t, v.subscriber)
 	for _, frame := range frames[:n(len(frames))] {
 		before := v.revision
 		v.apply(t, frame)
@@ -67,6 +64,7 @@ func runNodes(t *testing.T, seed uint64) {
 	nodes := []*Registry{newTestRegistry(t, l), newTestRegistry(t, l)}
 	// The character of this run.
 	deletes := []int{0, 2, 5, 9}[random.IntN(4)] // of ten changes
+	alters := []int{0, 2, 5}[random.IntN(3)]     // of ten that are no deletes
 	unpublished := []int{0, 1, 5}[random.IntN(3)]
 	late := []int{0, 3, 9}[random.IntN(3)] // of ten Hears
 
@@ -77,13 +75,12 @@ func runNodes(t *testing.T, seed uint64) {
 		if len(ids) > 0 && random.IntN(10) < deletes {
 			back := min(random.IntN(len(ids)), random.IntN(len(ids)))
 			c = l.delete(1, ids[len(ids)-1-back])
+		} else if len(ids) > 0 && random.IntN(10) < alters {
+			c = l.alter(1, ids[random.IntN(len(ids))], fmt.Sprint("again ", random.IntN(1000)))
 		} else {
 			c = l.post(1, "hello")
 		}
-		w, err := l.Newest(t.Context(), 1, WindowSize)
-		if err != nil {
-			t.Fatal(err)
-		}
+		w := newest(t, l)
 		truth[w.Revision] = string(page(w, ""))
 		return c
 	}
@@ -121,14 +118,14 @@ func runNodes(t *testing.T, seed uint64) {
 			}
 			news := word{nodes[1-writer], changes[len(changes)-1].Revision}
 			if random.IntN(10) >= late {
-				news.node.Hear(1, news.revision)
+				news.node.SetRevision(1, news.revision)
 			} else {
 				mail = append(mail, news)
 			}
 		case n < 13 && len(mail) > 0: // comes late, once or twice, or never
 			at := random.IntN(len(mail))
 			if random.IntN(5) > 0 {
-				mail[at].node.Hear(1, mail[at].revision)
+				mail[at].node.SetRevision(1, mail[at].revision)
 			}
 			if random.IntN(2) == 0 {
 				mail = slices.Delete(mail, at, at+1)
@@ -152,7 +149,7 @@ func runNodes(t *testing.T, seed uint64) {
 			v := visitors[random.IntN(len(visitors))]
 			if v.subscriber != nil {
 				v.take(t, truth, func(waiting int) int { return random.IntN(waiting + 1) })
-				v.subscriber.Close(context.Canceled)
+				v.subscriber.Close()
 				v.subscriber = nil
 			}
 		case n < 19:
@@ -161,7 +158,7 @@ func runNodes(t *testing.T, seed uint64) {
 	}
 	last := change()
 	for _, node := range nodes {
-		node.Hear(1, last.Revision)
+		node.SetRevision(1, last.Revision)
 		node.work.Wait()
 	}
 	// First those who have been told all the time, before anyone asks anew.
@@ -202,13 +199,15 @@ func TestNodesConcurrently(t *testing.T) {
 				var c Change
 				if ids := l.ids(1); len(ids) > 0 && random.IntN(3) == 0 {
 					c = l.delete(1, ids[random.IntN(len(ids))])
+				} else if len(ids) > 0 && random.IntN(3) == 0 {
+					c = l.alter(1, ids[random.IntN(len(ids))], "again")
 				} else {
 					c = l.post(1, "hello")
 				}
 				node.Publish(1, []Change{c})
 				commit[i%2].Unlock()
 				if random.IntN(5) > 0 {
-					writers.Go(func() { other.Hear(1, c.Revision) })
+					writers.Go(func() { other.SetRevision(1, c.Revision) })
 				}
 			}
 		})
@@ -232,7 +231,7 @@ func TestNodesConcurrently(t *testing.T) {
 				case <-stopped:
 					return // and stays
 				default:
-					v.subscriber.Close(context.Canceled)
+					v.subscriber.Close()
 				}
 			}
 		})
@@ -242,13 +241,10 @@ func TestNodesConcurrently(t *testing.T) {
 	readers.Wait()
 	last := l.post(1, "the last")
 	for _, node := range nodes {
-		node.Hear(1, last.Revision)
+		node.SetRevision(1, last.Revision)
 		node.work.Wait()
 	}
-	w, err := l.Newest(t.Context(), 1, WindowSize)
-	if err != nil {
-		t.Fatal(err)
-	}
+	w := newest(t, l)
 	for i, v := range visitors {
 		v.follow(t, v.subscriber)
 		v.shows(t, fmt.Sprint("visitor ", i), w)
@@ -263,8 +259,8 @@ type held struct {
 	reads int
 }
 
-func (h *held) Newest(ctx context.Context, channelID int64, n int) (Window, error) {
-	w, err := h.ledger.Newest(ctx, channelID, n)
+func (h *held) Newest(ctx context.Context, channelID int64, n, size int) (Window, error) {
+	w, err := h.ledger.Newest(ctx, channelID, n, size)
 	h.mu.Lock()
 	gate := h.gate
 	h.mu.Unlock()
@@ -278,8 +274,8 @@ func (h *held) Newest(ctx context.Context, channelID int64, n int) (Window, erro
 	return w, err
 }
 
-func (h *held) Changes(ctx context.Context, channelID, after int64, n int) ([]Change, int64, error) {
-	changes, revision, err := h.ledger.Changes(ctx, channelID, after, n)
+func (h *held) Changes(ctx context.Context, channelID, after int64, n, size int) ([]Change, int64, error) {
+	changes, revision, err := h.ledger.Changes(ctx, channelID, after, n, size)
 	h.mu.Lock()
 	h.reads++
 	gate := h.gate
@@ -301,9 +297,9 @@ func (h *held) hold(gate chan struct{}) {
 	h.gate, h.reads = gate, 0
 }
 
-// TestHearMuch hears a thousand times while a read is under way: one more read
+// TestSetRevisionMuch hears a thousand times while a read is under way: one more read
 // is enough.
-func TestHearMuch(t *testing.T) {
+func TestSetRevisionMuch(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		source := &held{ledger: newLedger()}
@@ -312,15 +308,15 @@ func TestHearMuch(t *testing.T) {
 		s := subscribe(t, r, 1, 0)
 		gate := make(chan struct{})
 		source.hold(gate)
-		r.Hear(1, source.post(1, "first").Revision)
+		r.SetRevision(1, source.post(1, "first").Revision)
 		synctest.Wait()
 		for i := range 1000 {
 			if i%20 == 0 {
 				source.post(1, "more")
 			}
-			r.Hear(1, source.reached(1))
+			r.SetRevision(1, source.reached(1))
 		}
-		if r.find(1).lags() {
+		if r.find(1).startCatchUp() {
 			t.Error("more than one goroutine would read")
 		}
 		close(gate)
@@ -336,22 +332,22 @@ func TestHearMuch(t *testing.T) {
 	})
 }
 
-// TestHearForNobody reads nothing until somebody asks, and all of it then.
-func TestHearForNobody(t *testing.T) {
+// TestSetRevisionForNobody reads nothing until somebody asks, and all of it then.
+func TestSetRevisionForNobody(t *testing.T) {
 	t.Parallel()
 	source := &held{ledger: newLedger()}
 	r := newTestRegistry(t, source)
-	r.Hear(1, 7) // there is not even a hub
+	r.SetRevision(1, 7) // there is not even a hub
 	window(t, r, 1)
-	subscribe(t, r, 1, 0).Close(context.Canceled)
+	subscribe(t, r, 1, 0).Close()
 	source.hold(nil)
 	for range 5 {
-		r.Hear(1, source.post(1, "hello").Revision)
+		r.SetRevision(1, source.post(1, "hello").Revision)
 		source.post(1, "unheard of")
 		r.Publish(1, []Change{source.post(1, "behind")})
 	}
 	r.work.Wait()
-	if source.reads > 0 || r.find(1).lags() {
+	if source.reads > 0 || r.find(1).startCatchUp() {
 		t.Errorf("%d reads for nobody", source.reads)
 	}
 	// Even one whose request does not know of it.
@@ -360,22 +356,19 @@ func TestHearForNobody(t *testing.T) {
 	}
 }
 
-// TestHearWhileJoining hears of a revision when a subscriber has been brought up
+// TestSetRevisionWhileJoining hears of a revision when a subscriber has been brought up
 // to date, but is not there yet to be told.
-func TestHearWhileJoining(t *testing.T) {
+func TestSetRevisionWhileJoining(t *testing.T) {
 	t.Parallel()
 	m := &meeting{ledger: newLedger()}
 	m.post(1, "before")
 	r := newTestRegistry(t, m)
-	m.after = func() { r.Hear(1, m.post(1, "at the same time").Revision) }
+	m.after = func() { r.SetRevision(1, m.post(1, "at the same time").Revision) }
 	page := newReplica(t, Window{Rows: m.channels[1].rows, Revision: 1})
 	s := subscribe(t, r, 1, 1)
 	r.work.Wait()
 	page.follow(t, s)
-	w, err := m.ledger.Newest(t.Context(), 1, WindowSize)
-	if err != nil {
-		t.Fatal(err)
-	}
+	w := newest(t, m.ledger)
 	page.shows(t, "the page", w)
 }
 
@@ -385,14 +378,14 @@ type busy struct {
 	read func()
 }
 
-func (b *busy) Changes(ctx context.Context, channelID, after int64, n int) ([]Change, int64, error) {
+func (b *busy) Changes(ctx context.Context, channelID, after int64, n, size int) ([]Change, int64, error) {
 	defer b.read()
-	return b.ledger.Changes(ctx, channelID, after, n)
+	return b.ledger.Changes(ctx, channelID, after, n, size)
 }
 
-// TestHearMoreAndMore does not keep a page waiting for what is heard after it has
+// TestSetRevisionMoreAndMore does not keep a page waiting for what is heard after it has
 // been asked for.
-func TestHearMoreAndMore(t *testing.T) {
+func TestSetRevisionMoreAndMore(t *testing.T) {
 	t.Parallel()
 	source := &busy{ledger: newLedger()}
 	r := newTestRegistry(t, source)
@@ -401,10 +394,10 @@ func TestHearMoreAndMore(t *testing.T) {
 		if reads++; reads > 10 {
 			t.Fatal("it goes on reading")
 		}
-		r.Hear(1, source.post(1, "more").Revision)
+		r.SetRevision(1, source.post(1, "more").Revision)
 	}
 	window(t, r, 1)
-	r.Hear(1, source.post(1, "hello").Revision)
+	r.SetRevision(1, source.post(1, "hello").Revision)
 	if w, err := r.Window(t.Context(), 1, 0); err != nil || w.Revision != 1 {
 		t.Errorf("a page at %d, %v", w.Revision, err)
 	}
@@ -461,7 +454,7 @@ func TestAnotherLife(t *testing.T) {
 	r := newTestRegistry(t, source)
 	page := newReplica(t, window(t, r, 1))
 	s := subscribe(t, r, 1, 1)
-	r.Hear(1, 99)
+	r.SetRevision(1, 99)
 	r.work.Wait()
 	if w, err := r.Window(t.Context(), 1, 50); err != nil || w.Revision != 1 {
 		t.Errorf("a page at %d, %v", w.Revision, err)
@@ -503,7 +496,7 @@ func TestRetry(t *testing.T) {
 					if c := source.post(1, "hello"); tell == "Publish" {
 						r.Publish(1, []Change{c})
 					} else {
-						r.Hear(1, c.Revision)
+						r.SetRevision(1, c.Revision)
 					}
 				}
 				start := time.Now()
@@ -530,7 +523,7 @@ func TestRetry(t *testing.T) {
 				source.fail(away)
 				other()
 				time.Sleep(time.Second)
-				s.Close(context.Canceled)
+				s.Close()
 				time.Sleep(lastRetry)
 				source.fail(away)
 				time.Sleep(time.Minute)
@@ -566,7 +559,7 @@ func TestHungRead(t *testing.T) {
 		s := subscribe(t, r, 1, 0)
 		source.hold(make(chan struct{})) // which nobody opens
 		c := source.post(1, "hello")
-		r.Hear(1, c.Revision)
+		r.SetRevision(1, c.Revision)
 		synctest.Wait()
 		start := time.Now()
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
@@ -599,7 +592,7 @@ func BenchmarkAlternately(b *testing.B) {
 				c := source.post(1, "hello")
 				nodes[i%2].Publish(1, []Change{c})
 				if heard {
-					nodes[1-i%2].Hear(1, c.Revision)
+					nodes[1-i%2].SetRevision(1, c.Revision)
 				}
 				for i, node := range nodes {
 					node.work.Wait()

@@ -56,10 +56,7 @@ type tab struct {
 // look takes what the tab was sent.
 func (b *tab) look(t testing.TB) {
 	t.Helper()
-	frames, err := b.take()
-	if err != nil {
-		t.Fatal(err)
-	}
+	frames := take(t, b.Subscriber)
 	for _, frame := range frames {
 		if text, ok := bytes.CutPrefix(frame, []byte("@")); ok {
 			b.shows = string(bytes.TrimSpace(text))
@@ -127,16 +124,16 @@ func (b *building) connect(t testing.TB, page *tab, u User, seen string) *tab {
 	return page
 }
 
-func (b *tab) close() { b.Close(context.Canceled) }
+func (b *tab) close() { b.Close() }
 
 // isIdle checks that nothing will wake the flusher.
 func (b *building) isIdle(t *testing.T) {
 	t.Helper()
 	time.Sleep(flushTime)
 	synctest.Wait()
-	b.crowds.mu.Lock()
-	defer b.crowds.mu.Unlock()
-	if stirred, pending := len(b.crowds.stirred), len(b.crowds.pending); stirred+pending+len(b.crowds.wake) > 0 {
+	b.roster.mu.Lock()
+	defer b.roster.mu.Unlock()
+	if stirred, pending := len(b.roster.dirty), len(b.roster.expiring); stirred+pending+len(b.roster.wake) > 0 {
 		t.Errorf("%d channels are stirred, %d pending, though nothing goes on", stirred, pending)
 	}
 }
@@ -293,21 +290,19 @@ func TestTyping(t *testing.T) {
 		b.Typing(1, b.bob)
 		expect("before his message", ": Bob")
 		other := b.post(1, "of another")
-		other.Row.AuthorID = b.ada.ID
+		other.AuthorID = b.ada.ID
 		b.Publish(1, []Change{other})
 		b.Publish(1, []Change{b.delete(1, other.ID)})
 		time.Sleep(flushTime)
 		ada.expect(t, "another's message", here+": Bob", 0)
 		own := b.post(1, "his own")
-		own.Row.AuthorID = b.bob.ID
+		own.AuthorID = b.bob.ID
 		b.Publish(1, []Change{own})
 		expect("his message", "")
 
 		b.Typing(1, b.bob)
 		expect("while he types", ": Bob")
-		altered := own
-		altered.Revision++
-		b.Publish(1, []Change{altered})
+		b.Publish(1, []Change{b.alter(1, own.ID, "his own, again")})
 		time.Sleep(flushTime)
 		ada.expect(t, "an older message of his is altered", here+": Bob", 0)
 	})
@@ -427,9 +422,9 @@ func TestSeenBeforeRestart(t *testing.T) {
 	})
 }
 
-// TestCrowd names a dozen people and counts the others, whoever looks, and tells
+// TestFullHouse names a dozen people and counts the others, whoever looks, and tells
 // nobody of what does not show.
-func TestCrowd(t *testing.T) {
+func TestFullHouse(t *testing.T) {
 	inBuilding(t, func(t *testing.T, b *building) {
 		tabs := map[int64]*tab{}
 		user := func(i int64) User { return User{100 + i, fmt.Sprintf("Person %02d", i)} }
@@ -469,9 +464,8 @@ func TestMissedFirst(t *testing.T) {
 		ada := b.connect(t, &tab{}, b.ada, "another")
 		b.open(t, b.bob)
 		time.Sleep(flushTime)
-		frames, err := ada.take()
-		if got := fmt.Sprintf("%s", frames); err != nil || got != "[+1 1 missed\n @Ada Bob\n]" {
-			t.Errorf("got %s, %v", got, err)
+		if got := fmt.Sprintf("%s", take(t, ada.Subscriber)); got != "[+1 1 missed\n @Ada Bob\n]" {
+			t.Errorf("got %s", got)
 		}
 	})
 }
@@ -489,8 +483,8 @@ func TestLatestPresenceOnly(t *testing.T) {
 		}
 		slow.mu.Lock()
 		bytes := 0
-		for _, frame := range slow.queue {
-			bytes += len(frame)
+		for _, frame := range slow.waiting.frames {
+			bytes += frame.size
 		}
 		if slow.queued != bytes {
 			t.Errorf("%d bytes are counted, %d wait", slow.queued, bytes)
@@ -615,7 +609,7 @@ func TestPresenceConcurrently(t *testing.T) {
 							time.Sleep(time.Duration(random.Int64N(int64(flushTime))))
 						case 1:
 							c := b.post(channel, "hello")
-							c.Row.AuthorID = u.ID
+							c.AuthorID = u.ID
 							b.Publish(channel, []Change{c})
 						default:
 							b.Typing(channel, u)
@@ -678,8 +672,8 @@ func TestPresenceEvicted(t *testing.T) {
 			t.Errorf("in the end: %s", p)
 		}
 		b.isIdle(t)
-		if n := len(b.crowds.byChannel); n > 0 {
-			t.Errorf("%d crowds of nobody are kept", n)
+		if n := len(b.roster.byChannel); n > 0 {
+			t.Errorf("%d roster of nobody are kept", n)
 		}
 	})
 }
@@ -729,29 +723,36 @@ func TestPresenceCloseWaits(t *testing.T) {
 // TestSubscriberOfNone is told by others than a hub.
 func TestSubscriberOfNone(t *testing.T) {
 	t.Parallel()
-	s := NewSubscriber()
-	s.Tell(nil)
-	s.Tell([]byte("one"))
-	s.Tell([]byte("two"))
+	r := newTestRegistry(t, newLedger())
+	s := r.NewSubscriber()
+	s.Send(NewFrame(nil))
+	s.Send(NewFrame([]byte("one")))
+	s.Send(NewFrame([]byte("two")))
 	frames, err := s.Next(t.Context())
-	if got := fmt.Sprintf("%s", frames); err != nil || got != "[one two]" {
-		t.Errorf("got %s, %v", got, err)
+	if err != nil || len(frames) != 2 || string(bytesOf(t, frames[0])) != "one" || string(bytesOf(t, frames[1])) != "two" {
+		t.Errorf("got %d frames, %v", len(frames), err)
 	}
 	var group sync.WaitGroup
 	group.Go(func() { endsWith(t, s, context.Canceled) })
-	s.Close(context.Canceled)
-	s.Close(ErrRestart)
-	s.Tell([]byte("late"))
-	if n := len(s.queue); n > 0 {
+	s.End(context.Canceled)
+	s.End(ErrRestart)
+	s.Send(NewFrame([]byte("late")))
+	if n := len(s.waiting.frames); n > 0 {
 		t.Errorf("%d frames wait for nobody", n)
 	}
 	group.Wait()
 	endsWith(t, s, context.Canceled)
+	s.Close()
+	if r.budget.held() != 0 || len(r.budget.subscribers) > 0 {
+		t.Errorf("%d bytes of %d subscribers are held", r.budget.held(), len(r.budget.subscribers))
+	}
 }
 
 // BenchmarkPresence tells 1000 people that one of them types.
 func BenchmarkPresence(b *testing.B) {
-	h := newHub(1, &room{ledger: newLedger()}, newCrowds()) // whose flusher does not run
+	r := newTestRegistry(b, &room{ledger: newLedger()})
+	r.Close() // its flusher
+	h := r.newHub(1)
 	if err := h.catchUp(b.Context(), 0); err != nil {
 		b.Fatal(err)
 	}
@@ -763,9 +764,9 @@ func BenchmarkPresence(b *testing.B) {
 	}
 	for i := 0; b.Loop(); i++ {
 		if i%2 == 0 {
-			h.crowds.typing(1, 7)
+			h.roster.typing(1, 7)
 		} else {
-			h.crowds.stopped(1, 7)
+			h.roster.stopTyping(1, 7)
 		}
 		h.flush(time.Now())
 	}

@@ -1,6 +1,7 @@
 package hub
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"math/rand/v2"
@@ -30,106 +31,106 @@ func (b *building) shows(t *testing.T, about, want string) {
 func (b *building) isEmpty(t *testing.T) {
 	t.Helper()
 	b.isIdle(t)
-	b.crowds.mu.Lock()
-	defer b.crowds.mu.Unlock()
-	if crowds, nodes, moved := len(b.crowds.byChannel), len(b.crowds.nodes), len(b.crowds.moved); crowds+nodes+moved > 0 {
-		t.Errorf("%d crowds, %d nodes and %d moved are kept of nobody", crowds, nodes, moved)
+	b.roster.mu.Lock()
+	defer b.roster.mu.Unlock()
+	if roster, nodes, moved := len(b.roster.byChannel), len(b.roster.nodes), len(b.roster.unannounced); roster+nodes+moved > 0 {
+		t.Errorf("%d roster, %d nodes and %d moved are kept of nobody", roster, nodes, moved)
 	}
 }
 
-// TestElsewhere shows those who are at other nodes as if they were here, and
+// TestRemote shows those who are at other nodes as if they were here, and
 // counts them once.
-func TestElsewhere(t *testing.T) {
+func TestRemote(t *testing.T) {
 	inBuilding(t, func(t *testing.T, b *building) {
-		b.Elsewhere("b", 0, come(b.bob))
+		b.SetRemote("b", 0, come(b.bob))
 		if b.find(1) != nil {
 			t.Error("a hub was made")
 		}
 		b.shows(t, "before anybody is here", "Ada Bob")
 		ada := b.open(t, b.ada)
 		ada.expect(t, "a page from before", "Ada Bob", 0)
-		b.Elsewhere("c", 0, come(b.zhang))
-		b.Elsewhere("c", 0, Attendance{ChannelID: 2, Here: []User{{4, "Eve"}}})
+		b.SetRemote("c", 0, come(b.zhang))
+		b.SetRemote("c", 0, Attendance{ChannelID: 2, Here: []User{{4, "Eve"}}})
 		time.Sleep(flushTime)
 		ada.expect(t, "one at another node", "Ada Bob 张伟", 1)
 
-		b.Elsewhere("c", 0, come(b.bob))
-		b.Elsewhere("c", 0, come(b.bob)) // told twice
-		b.Elsewhere("c", 0, come(b.ada))
+		b.SetRemote("c", 0, come(b.bob))
+		b.SetRemote("c", 0, come(b.bob)) // told twice
+		b.SetRemote("c", 0, come(b.ada))
 		time.Sleep(flushTime)
 		ada.expect(t, "they are elsewhere too", "Ada Bob 张伟", 0)
 		bob := b.open(t, b.bob)
 		time.Sleep(flushTime)
-		b.Elsewhere("b", 0, leave(b.bob.ID))
-		b.Elsewhere("b", 0, leave(b.bob.ID)) // told twice
-		b.Elsewhere("d", 0, leave(b.bob.ID, 77))
+		b.SetRemote("b", 0, leave(b.bob.ID))
+		b.SetRemote("b", 0, leave(b.bob.ID)) // told twice
+		b.SetRemote("d", 0, leave(b.bob.ID, 77))
 		time.Sleep(flushTime)
 		ada.expect(t, "he is here and at c", "Ada Bob 张伟", 0)
-		b.Elsewhere("c", 0, leave(b.bob.ID))
+		b.SetRemote("c", 0, leave(b.bob.ID))
 		time.Sleep(flushTime)
 		ada.expect(t, "he is here", "Ada Bob 张伟", 0)
-		b.Elsewhere("c", 0, come(b.bob))
+		b.SetRemote("c", 0, come(b.bob))
 		bob.close()
 		time.Sleep(graceTime + flushTime)
 		ada.expect(t, "he is at c", "Ada Bob 张伟", 0)
-		b.Elsewhere("c", 0, leave(b.bob.ID, b.ada.ID))
+		b.SetRemote("c", 0, leave(b.bob.ID, b.ada.ID))
 		time.Sleep(flushTime)
 		ada.expect(t, "he has gone from all", "Ada 张伟", 1)
 	})
 }
 
-// TestElsewhereWhole puts right what was lost.
-func TestElsewhereWhole(t *testing.T) {
+// TestRemoteWhole puts right what was lost.
+func TestRemoteWhole(t *testing.T) {
 	inBuilding(t, func(t *testing.T, b *building) {
 		ada := b.open(t, b.ada)
-		b.Elsewhere("b", 0, come(b.bob, b.zhang))
-		b.Elsewhere("c", 0, come(b.zhang))
+		b.SetRemote("b", 0, come(b.bob, b.zhang))
+		b.SetRemote("c", 0, come(b.zhang))
 		time.Sleep(flushTime)
 		ada.expect(t, "two", "Ada Bob 张伟", 1)
 		eve := User{4, "Eve"}
 		for range 2 {
-			b.Elsewhere("b", 0, all(eve))
+			b.SetRemote("b", 0, all(eve))
 			time.Sleep(flushTime)
 		}
 		ada.expect(t, "one who came, and one who went", "Ada Eve 张伟", 1)
-		b.Elsewhere("b", 0, all(eve, eve, b.bob)) // told badly
-		b.Elsewhere("b", 0, all(b.bob))
+		b.SetRemote("b", 0, all(eve, eve, b.bob)) // told badly
+		b.SetRemote("b", 0, all(b.bob))
 		time.Sleep(flushTime)
 		ada.expect(t, "exchanged", "Ada Bob 张伟", 1)
-		b.Elsewhere("b", 0, all())
-		b.Elsewhere("c", 0, all())
+		b.SetRemote("b", 0, all())
+		b.SetRemote("c", 0, all())
 		time.Sleep(flushTime)
 		ada.expect(t, "nobody", "Ada", 1)
 		b.isIdle(t)
 	})
 }
 
-// TestElsewhereExpires keeps those whom a node goes on telling of, and no others.
-func TestElsewhereExpires(t *testing.T) {
+// TestRemoteExpires keeps those whom a node goes on telling of, and no others.
+func TestRemoteExpires(t *testing.T) {
 	inBuilding(t, func(t *testing.T, b *building) {
 		ada := b.open(t, b.ada)
-		b.Elsewhere("b", 0, come(b.bob))
-		b.Elsewhere("c", 0, come(b.zhang))
+		b.SetRemote("b", 0, come(b.bob))
+		b.SetRemote("c", 0, come(b.zhang))
 		time.Sleep(flushTime)
 		ada.expect(t, "at first", "Ada Bob 张伟", 1)
 		for range 10 {
-			time.Sleep(awayTime - time.Second)
-			b.Elsewhere("b", 0, come(b.bob))
-			b.Elsewhere("c", 0, all(b.zhang))
+			time.Sleep(remoteTime - time.Second)
+			b.SetRemote("b", 0, come(b.bob))
+			b.SetRemote("c", 0, all(b.zhang))
 		}
-		time.Sleep(awayTime - time.Millisecond)
+		time.Sleep(remoteTime - time.Millisecond)
 		ada.expect(t, "as long as it is told", "Ada Bob 张伟", 0)
-		b.Elsewhere("b", 0, come(User{4, "Eve"})) // says nothing of Bob
+		b.SetRemote("b", 0, come(User{4, "Eve"})) // says nothing of Bob
 		time.Sleep(time.Millisecond + flushTime)
 		ada.expect(t, "those who were told of no more", "Ada Eve", 1)
-		time.Sleep(awayTime)
+		time.Sleep(remoteTime)
 		ada.expect(t, "in the end", "Ada", 1)
 
 		for i := range 12 {
-			b.Elsewhere(fmt.Sprint(i), 0, come(User{int64(10 + i), fmt.Sprint("Person ", i)}))
+			b.SetRemote(fmt.Sprint(i), 0, come(User{int64(10 + i), fmt.Sprint("Person ", i)}))
 			time.Sleep(time.Second)
 		}
-		time.Sleep(awayTime - 12*time.Second - time.Second/2)
+		time.Sleep(remoteTime - 12*time.Second - time.Second/2)
 		for i := range 12 {
 			p := b.Registry.Presence(1, b.ada)
 			if there := len(p.Here) + p.More - 1; there != 12-i {
@@ -137,114 +138,114 @@ func TestElsewhereExpires(t *testing.T) {
 			}
 			time.Sleep(time.Second)
 		}
-		b.Elsewhere("b", 0, come(b.ada)) // who is here, so that nothing changes
-		time.Sleep(awayTime + flushTime)
-		b.crowds.mu.Lock()
-		if n := len(b.crowds.nodes); n > 0 {
+		b.SetRemote("b", 0, come(b.ada)) // who is here, so that nothing changes
+		time.Sleep(remoteTime + flushTime)
+		b.roster.mu.Lock()
+		if n := len(b.roster.nodes); n > 0 {
 			t.Errorf("%d nodes are kept", n)
 		}
-		b.crowds.mu.Unlock()
+		b.roster.mu.Unlock()
 		ada.close()
 		time.Sleep(graceTime)
 		b.isEmpty(t)
 	})
 }
 
-// TestElsewhereNumbers does not have an older word undo a newer one, not even of a
+// TestRemoteNumbers does not have an older word undo a newer one, not even of a
 // node at which nobody is any more, and keeps no number for ever.
-func TestElsewhereNumbers(t *testing.T) {
+func TestRemoteNumbers(t *testing.T) {
 	inBuilding(t, func(t *testing.T, b *building) {
-		b.Elsewhere("b", 5, come(b.bob))
-		b.Elsewhere("b", 4, leave(b.bob.ID))
-		b.Elsewhere("b", 4, all())
-		b.Elsewhere("c", 1, come(b.zhang))
+		b.SetRemote("b", 5, come(b.bob))
+		b.SetRemote("b", 4, leave(b.bob.ID))
+		b.SetRemote("b", 4, all())
+		b.SetRemote("c", 1, come(b.zhang))
 		b.shows(t, "late words", "Ada Bob 张伟")
-		b.Elsewhere("b", 5, leave(b.bob.ID)) // the same, in another part
+		b.SetRemote("b", 5, leave(b.bob.ID)) // the same, in another part
 		b.shows(t, "the rest", "Ada 张伟")
-		time.Sleep(awayTime - time.Millisecond)
-		b.Elsewhere("b", 4, come(b.bob))
+		time.Sleep(remoteTime - time.Millisecond)
+		b.SetRemote("b", 4, come(b.bob))
 		b.shows(t, "late, and nobody is there any more", "Ada 张伟")
 		time.Sleep(time.Millisecond + flushTime)
 		b.isEmpty(t)
-		b.Elsewhere("b", 1, come(b.bob))
+		b.SetRemote("b", 1, come(b.bob))
 		b.shows(t, "forgotten", "Ada Bob")
 
-		b.NodeGone("b")
-		b.Elsewhere("b", 2, come(b.zhang))
+		b.RemoveNode("b")
+		b.SetRemote("b", 2, come(b.zhang))
 		b.shows(t, "heard after goodbye", "Ada Bob")
 		time.Sleep(graceTime + flushTime)
 		b.isEmpty(t)
 	})
 }
 
-// TestElsewhereBounds keeps no more than there can be, whoever tells it.
-func TestElsewhereBounds(t *testing.T) {
+// TestRemoteBounds keeps no more than there can be, whoever tells it.
+func TestRemoteBounds(t *testing.T) {
 	inBuilding(t, func(t *testing.T, b *building) {
 		long := User{4, strings.Repeat("张", maxName)}
-		b.Elsewhere("b", 0, come(long, User{5, long.Name + "伟"}))
+		b.SetRemote("b", 0, come(long, User{5, long.Name + "伟"}))
 		b.shows(t, "long names", "Ada "+long.Name)
 
 		crowd := Attendance{ChannelID: 2}
 		for id := range int64(maxPeople) {
 			crowd.Here = append(crowd.Here, User{ID: id})
 		}
-		b.Elsewhere("b", 0, crowd)
-		b.Elsewhere("b", 0, Attendance{ChannelID: 3, Here: []User{b.bob}})
-		b.Elsewhere("c", 0, Attendance{ChannelID: 3, Here: []User{b.zhang}})
+		b.SetRemote("b", 0, crowd)
+		b.SetRemote("b", 0, Attendance{ChannelID: 3, Here: []User{b.bob}})
+		b.SetRemote("c", 0, Attendance{ChannelID: 3, Here: []User{b.zhang}})
 		if n := b.Registry.Presence(2, User{}).More + MaxNamed; n != maxPeople-1 {
 			t.Errorf("%d people of one node, and one elsewhere", n)
 		}
 		if p := people(b.Registry.Presence(3, b.ada)); p != "Ada 张伟" {
 			t.Errorf("of a full node and another: %s", p)
 		}
-		b.Elsewhere("b", 0, Attendance{ChannelID: 2, Gone: []int64{7}})
-		b.Elsewhere("b", 0, Attendance{ChannelID: 3, Here: []User{b.bob}})
+		b.SetRemote("b", 0, Attendance{ChannelID: 2, Gone: []int64{7}})
+		b.SetRemote("b", 0, Attendance{ChannelID: 3, Here: []User{b.bob}})
 		if p := people(b.Registry.Presence(3, b.ada)); p != "Ada Bob 张伟" {
 			t.Errorf("there is room again: %s", p)
 		}
 
 		for i := range 2 * maxNodes {
-			b.Elsewhere(fmt.Sprint("node ", i), 0, Attendance{ChannelID: 4, Here: []User{{ID: int64(10 + i)}}})
+			b.SetRemote(fmt.Sprint("node ", i), 0, Attendance{ChannelID: 4, Here: []User{{ID: int64(10 + i)}}})
 		}
-		b.Elsewhere("c", 0, come(b.bob))
+		b.SetRemote("c", 0, come(b.bob))
 		b.shows(t, "a node that is known", "Ada Bob "+long.Name)
-		b.crowds.mu.Lock()
-		if n := len(b.crowds.nodes); n != maxNodes {
+		b.roster.mu.Lock()
+		if n := len(b.roster.nodes); n != maxNodes {
 			t.Errorf("%d nodes", n)
 		}
-		b.crowds.mu.Unlock()
-		time.Sleep(awayTime + flushTime)
+		b.roster.mu.Unlock()
+		time.Sleep(remoteTime + flushTime)
 		b.isEmpty(t)
 	})
 }
 
-// TestElsewhereSleeps does nothing while nothing happens, for whomever may
+// TestRemoteSleeps does nothing while nothing happens, for whomever may
 // expire some time.
-func TestElsewhereSleeps(t *testing.T) {
+func TestRemoteSleeps(t *testing.T) {
 	inBuilding(t, func(t *testing.T, b *building) {
-		b.Elsewhere("b", 0, come(b.bob))
+		b.SetRemote("b", 0, come(b.bob))
 		b.isIdle(t)
-		b.Elsewhere("b", 0, all(b.bob))
-		b.crowds.mu.Lock()
-		if len(b.crowds.wake)+len(b.crowds.stirred) > 0 {
+		b.SetRemote("b", 0, all(b.bob))
+		b.roster.mu.Lock()
+		if len(b.roster.wake)+len(b.roster.dirty) > 0 {
 			t.Error("there is something to do though nobody has moved")
 		}
-		b.crowds.mu.Unlock()
-		time.Sleep(awayTime)
+		b.roster.mu.Unlock()
+		time.Sleep(remoteTime)
 		b.isEmpty(t)
 	})
 }
 
-// TestNodeGone gives those who were at a node that stops the time to come here.
-func TestNodeGone(t *testing.T) {
+// TestRemoveNode gives those who were at a node that stops the time to come here.
+func TestRemoveNode(t *testing.T) {
 	inBuilding(t, func(t *testing.T, b *building) {
 		ada := b.open(t, b.ada)
-		b.Elsewhere("b", 0, come(b.bob, b.zhang))
-		b.Elsewhere("b", 0, Attendance{ChannelID: 2, Here: []User{b.bob}})
+		b.SetRemote("b", 0, come(b.bob, b.zhang))
+		b.SetRemote("b", 0, Attendance{ChannelID: 2, Here: []User{b.bob}})
 		time.Sleep(flushTime)
 		ada.expect(t, "before", "Ada Bob 张伟", 1)
-		b.NodeGone("b")
-		b.NodeGone("unheard of")
+		b.RemoveNode("b")
+		b.RemoveNode("unheard of")
 		time.Sleep(graceTime - time.Millisecond)
 		ada.expect(t, "on their way", "Ada Bob 张伟", 0)
 		b.open(t, b.bob)
@@ -253,16 +254,16 @@ func TestNodeGone(t *testing.T) {
 		if p := people(b.Registry.Presence(2, b.ada)); p != "Ada" {
 			t.Errorf("another channel: %s", p)
 		}
-		if n := len(b.crowds.nodes); n > 0 {
+		if n := len(b.roster.nodes); n > 0 {
 			t.Errorf("%d nodes are kept", n)
 		}
 	})
 }
 
-// TestElsewhereEvicted loses nobody with a hub.
-func TestElsewhereEvicted(t *testing.T) {
+// TestRemoteEvicted loses nobody with a hub.
+func TestRemoteEvicted(t *testing.T) {
 	inBuilding(t, func(t *testing.T, b *building) {
-		b.Elsewhere("b", 0, come(b.bob))
+		b.SetRemote("b", 0, come(b.bob))
 		b.open(t, b.zhang).close()
 		for channel := range int64(maxIdle + 1) {
 			time.Sleep(time.Microsecond)
@@ -274,19 +275,19 @@ func TestElsewhereEvicted(t *testing.T) {
 		b.shows(t, "evicted", "Ada Bob 张伟")
 		ada := b.open(t, b.ada)
 		ada.expect(t, "another hub", "Ada Bob 张伟", 0)
-		b.Elsewhere("b", 0, leave(b.bob.ID))
+		b.SetRemote("b", 0, leave(b.bob.ID))
 		time.Sleep(graceTime + flushTime)
 		ada.expect(t, "both have gone", "Ada", 1)
 	})
 }
 
-// TestElsewhereTyping has one type who is at another node, till their message
+// TestRemoteTyping has one type who is at another node, till their message
 // comes in every way that it can.
-func TestElsewhereTyping(t *testing.T) {
+func TestRemoteTyping(t *testing.T) {
 	inBuilding(t, func(t *testing.T, b *building) {
 		ada := b.open(t, b.ada)
 		b.Typing(1, b.bob)
-		b.Elsewhere("b", 0, come(b.bob))
+		b.SetRemote("b", 0, come(b.bob))
 		time.Sleep(flushTime)
 		ada.expect(t, "he came after he was said to type", "Ada Bob", 1)
 		types := func() {
@@ -302,10 +303,10 @@ func TestElsewhereTyping(t *testing.T) {
 		ada.expect(t, "he is done", "Ada Bob", 1)
 
 		types()
-		b.Hear(1, post(b.zhang).Revision)
+		b.SetRevision(1, post(b.zhang).Revision)
 		time.Sleep(flushTime)
 		ada.expect(t, "another's message", "Ada Bob: Bob", 0)
-		b.Hear(1, post(b.bob).Revision)
+		b.SetRevision(1, post(b.bob).Revision)
 		time.Sleep(flushTime)
 		ada.expect(t, "his message is caught up with", "Ada Bob", 1)
 
@@ -313,28 +314,28 @@ func TestElsewhereTyping(t *testing.T) {
 		for range maxMissed + 5 { // his last one can still be seen
 			post(b.zhang)
 		}
-		b.Hear(1, b.reached(1))
+		b.SetRevision(1, b.reached(1))
 		time.Sleep(flushTime)
 		ada.expect(t, "much by another", "Ada Bob: Bob", 0)
 		post(b.bob)
 		for range maxMissed + 5 {
 			post(b.zhang)
 		}
-		b.Hear(1, b.reached(1))
+		b.SetRevision(1, b.reached(1))
 		time.Sleep(flushTime)
 		ada.expect(t, "his message is in a window", "Ada Bob", 1)
 
 		types()
-		b.Elsewhere("b", 0, leave(b.bob.ID))
+		b.SetRemote("b", 0, leave(b.bob.ID))
 		time.Sleep(flushTime)
 		ada.expect(t, "he has gone", "Ada", 1)
 		b.isIdle(t)
 	})
 }
 
-// TestElsewhereCrowd names a dozen of those who are anywhere, as if all were
+// TestRemoteCrowd names a dozen of those who are anywhere, as if all were
 // here.
-func TestElsewhereCrowd(t *testing.T) {
+func TestRemoteCrowd(t *testing.T) {
 	inBuilding(t, func(t *testing.T, b *building) {
 		other := newBuilding(t)
 		random := rand.New(rand.NewPCG(1, 6))
@@ -345,16 +346,16 @@ func TestElsewhereCrowd(t *testing.T) {
 			node := fmt.Sprint("node ", u.ID%3)
 			if _, in := there[u.ID]; in {
 				delete(there, u.ID)
-				b.Elsewhere(node, 0, leave(u.ID))
+				b.SetRemote(node, 0, leave(u.ID))
 			} else {
 				there[u.ID] = u
-				b.Elsewhere(node, 0, come(u))
+				b.SetRemote(node, 0, come(u))
 			}
 			if random.IntN(3) > 0 {
 				continue // else some that were first have gone unnoticed
 			}
 			users := slices.Collect(maps.Values(there))
-			other.Elsewhere("other", 0, all(users...))
+			other.SetRemote("other", 0, all(users...))
 			slices.SortFunc(users, byName)
 			first := users[:min(len(users), MaxNamed)]
 			viewer := User{ID: 10 + random.Int64N(40)}
@@ -401,7 +402,7 @@ func (w *told) expect(t *testing.T, about, want string) {
 		if i > 0 {
 			got += "; "
 		}
-		slices.SortStableFunc(flush, func(a, b Attendance) int { return int(a.ChannelID - b.ChannelID) })
+		slices.SortStableFunc(flush, func(a, b Attendance) int { return cmp.Compare(a.ChannelID, b.ChannelID) })
 		for i, a := range flush {
 			if i > 0 {
 				got += ", "
@@ -425,11 +426,11 @@ func (w *told) expect(t *testing.T, about, want string) {
 	}
 }
 
-// TestAnnounce tells other nodes of each who comes and goes, once.
-func TestAnnounce(t *testing.T) {
+// TestOnAttendance tells other nodes of each who comes and goes, once.
+func TestOnAttendance(t *testing.T) {
 	inBuilding(t, func(t *testing.T, b *building) {
 		var told told
-		b.Announce(func(all []Attendance) {
+		b.OnAttendance(func(all []Attendance) {
 			// Without locks: nothing may wait for it, not even itself.
 			b.Registry.Presence(1, b.ada)
 			b.Typing(1, b.ada)
@@ -446,7 +447,7 @@ func TestAnnounce(t *testing.T) {
 		time.Sleep(time.Minute)
 		told.expect(t, "she reloads", "")
 
-		b.Elsewhere("b", 0, come(b.bob, b.zhang))
+		b.SetRemote("b", 0, come(b.bob, b.zhang))
 		b.Typing(1, b.bob)
 		time.Sleep(time.Minute)
 		told.expect(t, "what others have told", "")
@@ -457,7 +458,7 @@ func TestAnnounce(t *testing.T) {
 		}
 		time.Sleep(flushTime)
 		told.expect(t, "one who was there already, and one elsewhere", "#1 +Bob, #2 +张伟")
-		b.Elsewhere("c", 0, come(b.bob))
+		b.SetRemote("c", 0, come(b.bob))
 		bob.close()
 		time.Sleep(graceTime - flushTime)
 		told.expect(t, "on his way", "")
@@ -465,29 +466,29 @@ func TestAnnounce(t *testing.T) {
 		told.expect(t, "gone from here, and elsewhere still", "#1 -2")
 		b.shows(t, "he is elsewhere", "Ada Bob")
 
-		b.Retell()
-		b.Retell()
+		b.AnnounceAll()
+		b.AnnounceAll()
 		time.Sleep(2 * flushTime)
 		told.expect(t, "everybody again", "#1 =Ada, #2 =张伟")
 		first.close()
 		time.Sleep(graceTime - time.Second)
-		b.Retell()
+		b.AnnounceAll()
 		time.Sleep(flushTime)
 		told.expect(t, "she is on her way", "#1 =Ada, #2 =张伟")
 		time.Sleep(time.Second + flushTime)
 		told.expect(t, "she has gone", "#1 -9")
-		b.Retell()
+		b.AnnounceAll()
 		time.Sleep(flushTime)
 		told.expect(t, "who is left", "#2 =张伟")
 		b.isIdle(t)
 	})
 }
 
-// TestAnnounceEvicted tells of those who go though their hub went before.
-func TestAnnounceEvicted(t *testing.T) {
+// TestOnAttendanceEvicted tells of those who go though their hub went before.
+func TestOnAttendanceEvicted(t *testing.T) {
 	inBuilding(t, func(t *testing.T, b *building) {
 		var told told
-		b.Announce(told.announce)
+		b.OnAttendance(told.announce)
 		b.open(t, b.ada).close()
 		for channel := range int64(maxIdle + 1) {
 			time.Sleep(time.Microsecond)
@@ -503,11 +504,11 @@ func TestAnnounceEvicted(t *testing.T) {
 	})
 }
 
-// TestAnnounceStorm tells of 500 people who come within a second a few times.
-func TestAnnounceStorm(t *testing.T) {
+// TestOnAttendanceStorm tells of 500 people who come within a second a few times.
+func TestOnAttendanceStorm(t *testing.T) {
 	inBuilding(t, func(t *testing.T, b *building) {
 		var told told
-		b.Announce(told.announce)
+		b.OnAttendance(told.announce)
 		for i := range int64(500) {
 			b.open(t, User{10 + i, fmt.Sprint("Person ", i)})
 			time.Sleep(2 * time.Millisecond)
@@ -531,9 +532,9 @@ func TestAnnounceStorm(t *testing.T) {
 func TestAlone(t *testing.T) {
 	inBuilding(t, func(t *testing.T, b *building) {
 		b.open(t, b.ada)
-		b.Retell()
+		b.AnnounceAll()
 		time.Sleep(flushTime)
-		if n := len(b.crowds.moved); n > 0 {
+		if n := len(b.roster.unannounced); n > 0 {
 			t.Errorf("%d channels are kept", n)
 		}
 		b.isIdle(t)
@@ -549,11 +550,11 @@ func TestMoveToNode(t *testing.T) {
 		for i := range 3 {
 			b := newBuilding(t)
 			nodes = append(nodes, b)
-			b.Announce(func(told []Attendance) {
+			b.OnAttendance(func(told []Attendance) {
 				for j, other := range nodes {
 					if j != i {
 						for _, a := range told {
-							other.Elsewhere(fmt.Sprint(i), 0, a)
+							other.SetRemote(fmt.Sprint(i), 0, a)
 						}
 					}
 				}
@@ -570,10 +571,10 @@ func TestMoveToNode(t *testing.T) {
 			bob.expect(t, "another node", "Ada Bob", 0)
 			time.Sleep(time.Minute / 20)
 			for _, each := range nodes {
-				each.Retell()
+				each.AnnounceAll()
 			}
 		}
-		time.Sleep(awayTime - time.Second)
+		time.Sleep(remoteTime - time.Second)
 		ada.expect(t, "he went from node to node", "Ada Bob", 0)
 	})
 }
@@ -608,7 +609,7 @@ func runPresenceOfNodes(t *testing.T, seed uint64) {
 		b := newBuilding(t)
 		nodes = append(nodes, b)
 		var number int64
-		b.Announce(func(told []Attendance) {
+		b.OnAttendance(func(told []Attendance) {
 			number++
 			number := number
 			for j, other := range nodes {
@@ -619,7 +620,7 @@ func runPresenceOfNodes(t *testing.T, seed uint64) {
 					for range 1 + roll(2) {
 						bus.Go(func() {
 							time.Sleep(time.Duration(roll(int(time.Second))))
-							other.Elsewhere(fmt.Sprint(i), number, a)
+							other.SetRemote(fmt.Sprint(i), number, a)
 						})
 					}
 				}
@@ -668,7 +669,7 @@ func runPresenceOfNodes(t *testing.T, seed uint64) {
 			select {
 			case <-time.After(5 * time.Second):
 				for _, b := range nodes {
-					b.Retell()
+					b.AnnounceAll()
 				}
 			case <-stop:
 				return
@@ -677,7 +678,7 @@ func runPresenceOfNodes(t *testing.T, seed uint64) {
 	}()
 	group.Wait()
 	lossless.Store(true)
-	time.Sleep(graceTime + 2*awayTime)
+	time.Sleep(graceTime + 2*remoteTime)
 	synctest.Wait()
 	for channel := range int64(channels) {
 		there := map[int64]User{}
@@ -705,7 +706,7 @@ func runPresenceOfNodes(t *testing.T, seed uint64) {
 	for _, s := range stays {
 		s.tab.close()
 	}
-	time.Sleep(graceTime + awayTime + 2*time.Second)
+	time.Sleep(graceTime + remoteTime + 2*time.Second)
 	bus.Wait()
 	for _, b := range nodes {
 		b.isEmpty(t)
@@ -721,56 +722,56 @@ func crowdOf(n int) []User {
 	return users
 }
 
-// BenchmarkElsewhere tells of 10,000 people at another node, as it is told every
+// BenchmarkRemote tells of 10,000 people at another node, as it is told every
 // five seconds.
-func BenchmarkElsewhere(b *testing.B) {
+func BenchmarkRemote(b *testing.B) {
 	r := newTestRegistry(b, &room{ledger: newLedger()})
 	told := all(crowdOf(10_000)...)
-	r.Elsewhere("b", 0, told)
+	r.SetRemote("b", 0, told)
 	b.ReportAllocs()
 	for b.Loop() {
-		r.Elsewhere("b", 0, told)
+		r.SetRemote("b", 0, told)
 	}
 }
 
-// BenchmarkElsewhereComes tells of 10,000 people of whom nothing was known.
-func BenchmarkElsewhereComes(b *testing.B) {
+// BenchmarkRemoteComes tells of 10,000 people of whom nothing was known.
+func BenchmarkRemoteComes(b *testing.B) {
 	told := all(crowdOf(10_000)...)
 	b.ReportAllocs()
 	for b.Loop() {
-		r := &Registry{crowds: newCrowds()} // whose flusher does not run
-		r.Elsewhere("b", 0, told)
+		r := &Registry{roster: newRoster()} // whose flusher does not run
+		r.SetRemote("b", 0, told)
 	}
 }
 
-// BenchmarkElsewhereChanges has one of 10,000 people at another node, who was
+// BenchmarkRemoteChanges has one of 10,000 people at another node, who was
 // among those named, go and come back.
-func BenchmarkElsewhereChanges(b *testing.B) {
-	r := &Registry{crowds: newCrowds()}
+func BenchmarkRemoteChanges(b *testing.B) {
+	r := &Registry{roster: newRoster()}
 	users := crowdOf(10_000)
-	r.Elsewhere("b", 0, all(users...))
+	r.SetRemote("b", 0, all(users...))
 	b.ReportAllocs()
 	for b.Loop() {
-		r.Elsewhere("b", 0, leave(users[0].ID))
+		r.SetRemote("b", 0, leave(users[0].ID))
 		r.Presence(1, users[1])
-		r.Elsewhere("b", 0, come(users[0]))
+		r.SetRemote("b", 0, come(users[0]))
 		r.Presence(1, users[1])
 	}
 }
 
-// BenchmarkRetell has 10,000 people here told of, as every five seconds.
-func BenchmarkRetell(b *testing.B) {
-	c := newCrowds()
-	r := &Registry{crowds: c}
-	r.Announce(func([]Attendance) {})
+// BenchmarkAnnounceAll has 10,000 people here told of, as every five seconds.
+func BenchmarkAnnounceAll(b *testing.B) {
+	c := newRoster()
+	r := &Registry{roster: c}
+	r.OnAttendance(func([]Attendance) {})
 	for _, u := range crowdOf(10_000) {
 		c.enter(1, u)
 	}
-	c.attendances()
+	c.takeAttendances()
 	b.ReportAllocs()
 	for b.Loop() {
-		r.Retell()
-		if told := c.attendances(); len(told[0].Here) != 10_000 {
+		r.AnnounceAll()
+		if told := c.takeAttendances(); len(told[0].Here) != 10_000 {
 			b.Fatal(len(told[0].Here))
 		}
 	}
