@@ -42,10 +42,3 @@ func TestMessageRowIsSmall(t *testing.T) {
 		t.Errorf("a row of %d bytes", n)
 	}
 }
-
-func TestGone(t *testing.T) {
-	want := `<hx-partial hx-target="#m-7" hx-swap="delete" data-revision="9"></hx-partial>`
-	if got := render(t, Gone(7, 9)); got != want {
-		t.Errorf("got %s, want %s", got, want)
-	}
-}

@@ -1,8 +1,6 @@
 package components
 
 import (
-	"reflect"
-	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -111,52 +109,6 @@ func TestZoneName(t *testing.T) {
 	} {
 		if got := zoneName(zone, now); got != want {
 			t.Errorf("got %q, want %q", got, want)
-		}
-	}
-}
-
-// A channel whose name has anything in it is one step below the list.
-func TestChannelPathIsOneSegment(t *testing.T) {
-	for name, want := range map[string]string{
-		"a/b":     "/channels/a%2Fb",
-		"a?b#c":   "/channels/a%3Fb%23c",
-		"产品":      "/channels/%E4%BA%A7%E5%93%81",
-		`"><b>`:   "/channels/%22%3E%3Cb%3E",
-		"50% off": "/channels/50%25%20off",
-	} {
-		if got := ChannelPath(name); got != want {
-			t.Errorf("ChannelPath(%q) = %s, want %s", name, got, want)
-		}
-	}
-}
-
-func TestParts(t *testing.T) {
-	at := time.Date(2026, time.November, 22, 15, 50, 1, 0, time.UTC)
-	row := func(id int64, body string) (string, Part) {
-		html := render(t, MessageRow("/chat", store.Message{Channel: "a", ID: id, Revision: id + 1, AuthorID: 7, AuthorName: `m-9" data-author="8`, PostedAt: at.Add(time.Millisecond), Body: body}, time.UTC))
-		return html, Part{Row: Row{ID: id, HTML: []byte(html), AuthorID: 7, PostedAt: at}}
-	}
-	gone := func(id int64) (string, Part) { return render(t, Gone(id, 90)), Part{Gone: id} }
-	first, firstPart := row(3, `</li><li id="m-9" data-author="8">`)
-	second, secondPart := row(40, "datetime=\"x\"\n<hx-partial hx-target=\"#messages\">")
-	taken, takenPart := gone(12)
-	for name, tt := range map[string]struct {
-		frame string
-		want  []Part
-	}{
-		"nothing":                 {"", nil},
-		"a row":                   {first, []Part{firstPart}},
-		"rows and one gone":       {first + taken + second, []Part{firstPart, takenPart, secondPart}},
-		"a window":                {string(Replace([][]byte{[]byte(first), []byte(second)}, 9)) + second, []Part{{All: true}, secondPart}},
-		"another part of a page":  {`<hx-partial hx-target="#present"><ul><li id="m-5">x</li></ul></hx-partial>` + first, []Part{{}, firstPart}},
-		"another list":            {`<hx-partial hx-target="#channels" hx-swap="delete"></hx-partial>`, []Part{{}}},
-		"what is no row":          {`<li class="day">x</li>` + first, []Part{{}, firstPart}},
-		"what is cut off":         {first + second[:40], []Part{firstPart, {}}},
-		"what never was a frame":  {"abc", []Part{{}}},
-		"an id that is no number": {strings.Replace(first, `"m-3"`, `"m-x"`, 1), []Part{{Row: Row{HTML: []byte(strings.Replace(first, `"m-3"`, `"m-x"`, 1)), AuthorID: 7, PostedAt: at}}}},
-	} {
-		if got := slices.Collect(Parts([]byte(tt.frame))); !reflect.DeepEqual(got, tt.want) {
-			t.Errorf("%s: got %+v, want %+v", name, got, tt.want)
 		}
 	}
 }

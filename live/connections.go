@@ -55,7 +55,7 @@ func (all *connections) stop() {
 	all.ending = true
 	for _, connections := range all.byUser {
 		for _, c := range connections {
-			c.subscriber.Close(hub.ErrRestart)
+			c.subscriber.End(hub.ErrRestart)
 		}
 	}
 }
@@ -68,7 +68,7 @@ func (all *connections) add(c *connection) {
 	}
 	all.byUser[c.userID] = append(all.byUser[c.userID], c)
 	if all.ending {
-		c.subscriber.Close(hub.ErrRestart)
+		c.subscriber.End(hub.ErrRestart)
 	}
 }
 
@@ -148,16 +148,16 @@ func (all *connections) check(c *connection, now time.Time) {
 	switch {
 	case t == nil:
 	case now.After(c.deadline):
-		c.subscriber.Close(ErrSessionOver)
+		c.subscriber.End(ErrSessionOver)
 	case t.wire.stalls():
 		_ = t.wire.Close() // the write that hangs fails
 	case t.wire.writing.Load() > 0: // a ping would have to wait, and be given up
 	case t.isSilent() && all.begin():
-		c.subscriber.Tell([]byte(" ")) // which script can see
+		c.subscriber.Send(hub.NewFrame([]byte(" "))) // which script can see
 		go func() {
 			defer all.end()
 			if err := t.ping(); err != nil {
-				c.subscriber.Close(err)
+				c.subscriber.End(err)
 			}
 		}()
 	}

@@ -12,6 +12,7 @@ import (
 	"github.com/a-h/templ"
 
 	"hubbub/components"
+	"hubbub/hub"
 )
 
 // A room's page that is live without script has a frame. What is in it follows
@@ -169,29 +170,30 @@ func (t *documentTransport) open(ctx context.Context) error {
 
 // send writes what can still be said in a document: which rows are new, and
 // which are gone. Older rows that deletes have uncovered belong further up.
-func (t *documentTransport) send(ctx context.Context, frames [][]byte) error {
+func (t *documentTransport) send(ctx context.Context, frames []*hub.Frame) error {
 	var html bytes.Buffer
 	var reason error
 	for _, frame := range frames {
-		for part := range components.Parts(frame) {
-			var piece templ.Component
-			switch {
-			case part.All:
-				reason = errAnew
-				continue
-			case part.Gone != 0:
-				piece = components.DocumentGone(t.page, part.Gone)
-				t.run.AuthorID = 0 // whose row is above is not for us to tell
-			case part.Row.ID > t.last.ID:
-				piece = components.NextRow(t.page, t.run, part.Row)
-				t.last, t.run = part.Row, part.Row
-				t.sent++
-			default:
-				continue
-			}
-			if err := piece.Render(ctx, &html); err != nil {
+		if frame.All {
+			reason = errAnew
+			continue
+		}
+		for _, id := range frame.Gone {
+			if err := components.DocumentGone(t.page, id).Render(ctx, &html); err != nil {
 				return err
 			}
+			t.run.AuthorID = 0 // whose row is above is not for us to tell
+		}
+		for _, row := range frame.Put {
+			if row.ID <= t.last.ID {
+				continue
+			}
+			next := components.Row{ID: row.ID, HTML: row.HTML, AuthorID: row.AuthorID, PostedAt: row.PostedAt}
+			if err := components.NextRow(t.page, t.run, next).Render(ctx, &html); err != nil {
+				return err
+			}
+			t.last, t.run = next, next
+			t.sent++
 		}
 	}
 	if t.sent >= documentRows {

@@ -251,7 +251,7 @@ func (f *newsFrames) tell(ctx context.Context, reader *reader, latest int64, soc
 		if err := components.NewsFrame(known).Render(ctx, frame); err != nil {
 			return err
 		}
-		s.subscriber.Tell(frame.Bytes())
+		s.subscriber.Send(hub.NewFrame(frame.Bytes()))
 		s.news = state
 	}
 	return nil

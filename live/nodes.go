@@ -51,7 +51,7 @@ func newNodes(s *Server) *nodes {
 // Heard implements bus.Listener.
 func (n *nodes) Heard(notice bus.Notice) {
 	for id, revision := range notice.Channels {
-		n.server.hubs.Hear(id, revision)
+		n.server.hubs.SetRevision(id, revision)
 	}
 	for _, id := range notice.Readers {
 		n.server.news.userChanged(id)
@@ -60,13 +60,13 @@ func (n *nodes) Heard(notice bus.Notice) {
 		n.receive(m)
 	}
 	for _, p := range notice.Presence {
-		n.server.hubs.Elsewhere(notice.Node, notice.Number, attendance(p))
+		n.server.hubs.SetRemote(notice.Node, notice.Number, attendance(p))
 	}
 	if notice.Bye {
-		n.server.hubs.NodeGone(notice.Node)
+		n.server.hubs.RemoveNode(notice.Node)
 	}
 	if notice.Ask {
-		n.server.hubs.Retell()
+		n.server.hubs.AnnounceAll()
 	}
 	n.server.sessions.add(slices.Values(notice.Users))
 	n.add(notice.Channels)
@@ -90,7 +90,7 @@ func (n *nodes) receive(m bus.Moment) {
 
 // Missed implements bus.Listener.
 func (n *nodes) Missed() {
-	n.server.hubs.Retell()
+	n.server.hubs.AnnounceAll()
 	n.server.notify(bus.Notice{Ask: true})
 	signal(n.missed)
 }
@@ -111,7 +111,7 @@ func (n *nodes) run(ctx context.Context) {
 	defer work.Wait()
 	work.Go(func() {
 		for pause(ctx, presenceEvery) {
-			n.server.hubs.Retell()
+			n.server.hubs.AnnounceAll()
 		}
 	})
 	work.Go(func() { n.recheck(ctx) })
@@ -207,7 +207,7 @@ func (n *nodes) refresh(ctx context.Context) error {
 	defer cancel()
 	changed, receded, err := n.server.Store.Refresh(ctx)
 	for _, c := range changed {
-		n.server.hubs.Hear(c.ID, c.Revision)
+		n.server.hubs.SetRevision(c.ID, c.Revision)
 		n.server.news.channelChanged(c.ID)
 		n.server.news.channelMade()
 	}

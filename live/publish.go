@@ -35,7 +35,7 @@ func (s *Server) publish(messages []store.Message) {
 
 // Reached tells the hub of a room which revision it has come to, for a page that
 // has read so: another node may not have been able to say it.
-func (s *Server) Reached(room store.Channel) { s.hubs.Hear(room.ID, room.Revision) }
+func (s *Server) Reached(room store.Channel) { s.hubs.SetRevision(room.ID, room.Revision) }
 
 // Typing says that a user types in a room. Others forget it after five seconds,
 // unless it is said again.

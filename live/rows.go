@@ -4,7 +4,9 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"hash/maphash"
 	"runtime/debug"
+	"slices"
 
 	"hubbub/components"
 	"hubbub/hub"
@@ -15,46 +17,71 @@ import (
 type source struct{ *Server }
 
 // Newest implements hub.Source.
-func (s source) Newest(ctx context.Context, channelID int64, n int) (hub.Window, error) {
+func (s source) Newest(ctx context.Context, channelID int64, n, size int) (hub.Window, error) {
 	messages, revision, err := s.Store.Newest(ctx, channelID, n)
 	if err != nil {
 		return hub.Window{}, err
 	}
 	w := hub.Window{Revision: revision, Older: len(messages) == n}
-	for _, m := range messages {
+	for _, m := range slices.Backward(messages) {
+		if size <= 0 {
+			w.Older = true
+			break
+		}
 		row, err := s.row(ctx, m)
 		if err != nil {
 			return hub.Window{}, err
 		}
 		w.Rows = append(w.Rows, row)
+		size -= len(row.HTML)
 	}
+	slices.Reverse(w.Rows)
 	return w, nil
 }
 
 // Changes implements hub.Source.
-func (s source) Changes(ctx context.Context, channelID, after int64, n int) ([]hub.Change, int64, error) {
+func (s source) Changes(ctx context.Context, channelID, after int64, n, size int) ([]hub.Change, int64, error) {
 	messages, revision, err := s.Store.Changes(ctx, channelID, after, n)
 	if err != nil {
 		return nil, 0, err
 	}
 	changes := make([]hub.Change, 0, len(messages))
 	for _, m := range messages {
+		if size <= 0 {
+			break
+		}
 		c, err := s.change(ctx, m)
 		if err != nil {
 			return nil, 0, err
 		}
 		changes = append(changes, c)
+		size -= len(c.HTML)
 	}
 	return changes, revision, nil
 }
 
-// Replace implements hub.Source.
-func (s source) Replace(w hub.Window) []byte {
-	rows := make([][]byte, 0, len(w.Rows))
-	for _, row := range w.Rows {
-		rows = append(rows, row.HTML)
+// Encode implements hub.Source. Rows that are put stand for themselves.
+func (s source) Encode(f *hub.Frame) [][]byte {
+	pieces := make([][]byte, 0, len(f.Put)+3*len(f.Altered)+len(f.Gone)+2)
+	if f.All {
+		begin, end := components.Replacing(f.Revision)
+		pieces = append(pieces, begin)
+		for _, row := range f.Put {
+			pieces = append(pieces, row.HTML)
+		}
+		return append(pieces, end)
 	}
-	return components.Replace(rows, w.Revision)
+	for _, row := range f.Put {
+		pieces = append(pieces, row.HTML)
+	}
+	for _, row := range f.Altered {
+		begin, end := components.Altering(row.ID, row.Revision)
+		pieces = append(pieces, begin, row.HTML, end)
+	}
+	for _, id := range f.Gone {
+		pieces = append(pieces, components.Removing(id, f.Revision))
+	}
+	return pieces
 }
 
 // Presence implements hub.Source.
@@ -69,16 +96,14 @@ func (s source) Presence(p hub.Presence) []byte {
 
 // change renders a change once for everyone.
 func (s *Server) change(ctx context.Context, m store.Message) (hub.Change, error) {
-	c := hub.Change{Revision: m.Revision, ID: m.ID, Gone: m.Deleted}
 	if m.Deleted {
-		var frame bytes.Buffer
-		err := components.Gone(m.ID, m.Revision).Render(ctx, &frame)
-		c.Frame = frame.Bytes()
-		return c, err
+		return hub.Change{Kind: hub.Gone, Row: hub.Row{ID: m.ID, Revision: m.Revision}}, nil
 	}
 	row, err := s.row(ctx, m)
-	c.Row, c.Frame = row, row.HTML
-	return c, err
+	if m.Revision == m.ID {
+		return hub.Change{Kind: hub.Posted, Row: row}, err
+	}
+	return hub.Change{Kind: hub.Altered, Row: row}, err
 }
 
 // row renders a message. A panic in a component becomes an error, because it
@@ -90,5 +115,8 @@ func (s *Server) row(ctx context.Context, m store.Message) (_ hub.Row, err error
 		}
 	}()
 	row, err := components.NewRow(ctx, s.Base, m, s.Zone)
-	return hub.Row{ID: m.ID, Revision: m.Revision, AuthorID: m.AuthorID, PostedAt: m.PostedAt, HTML: row.HTML}, err
+	return hub.Row{
+		ID: m.ID, Revision: m.Revision, AuthorID: m.AuthorID, PostedAt: m.PostedAt,
+		Content: maphash.String(s.seed, m.Body), HTML: row.HTML,
+	}, err
 }

@@ -22,8 +22,8 @@ const (
 	// beatSpread is how much earlier a WebSocket may be tried.
 	beatSpread = 10 * time.Second
 
-	// sendTimeout is how long one write may take. A reader that takes longer
-	// is given up.
+	// sendTimeout is how long a browser may take nothing of what it is sent. One
+	// that takes longer is given up; one that is slow is not.
 	sendTimeout = 4 * time.Second
 
 	// restartSpread is the time over which connections are closed when the node
@@ -78,7 +78,7 @@ type transport interface {
 	open(ctx context.Context) error
 
 	// send passes frames on, one by one and in their order.
-	send(ctx context.Context, frames [][]byte) error
+	send(ctx context.Context, frames []*hub.Frame) error
 
 	// beat shows that the connection lives.
 	beat(ctx context.Context) error
@@ -106,7 +106,7 @@ func (s *Server) Serve(w http.ResponseWriter, r *http.Request, q Request) error 
 		}
 		// However it ended: nobody may stay for whom there is no connection.
 		if c.subscriber != nil {
-			c.subscriber.Close(context.Canceled)
+			c.subscriber.Close()
 		}
 		s.connections.remove(c)
 		s.connections.end()
@@ -131,6 +131,7 @@ func (s *Server) Serve(w http.ResponseWriter, r *http.Request, q Request) error 
 		reason = s.register(r.Context(), c)
 	}
 	if reason == nil {
+		c.subscriber.OnSlow(func() { _ = http.NewResponseController(w).SetWriteDeadline(time.Now()) })
 		ctx, cancel := context.WithDeadlineCause(r.Context(), c.deadline, ErrSessionOver)
 		defer cancel()
 		reason = push(ctx, t, c.subscriber)
@@ -146,7 +147,7 @@ func (s *Server) subscribe(ctx context.Context, c *connection, q Request) (err e
 	viewer := q.Page.Viewer
 	c.userID, c.token, c.deadline = viewer.ID, strings.Clone(q.Token), q.Deadline
 	if q.Room == nil {
-		c.subscriber = hub.NewSubscriber()
+		c.subscriber = s.hubs.NewSubscriber()
 		return nil
 	}
 	c.channelID = q.Room.ID
@@ -178,7 +179,7 @@ func (s *Server) register(ctx context.Context, c *connection) error {
 // next. When the node stops it waits for up to restartSpread, so that its
 // browsers do not all come to the next node in one instant.
 func (s *Server) unregister(ctx context.Context, c *connection, reason error) {
-	c.subscriber.Close(reason)
+	c.subscriber.End(reason)
 	s.connections.remove(c)
 	s.news.userChanged(c.userID)
 	if errors.Is(reason, hub.ErrRestart) {
@@ -208,7 +209,7 @@ func push(ctx context.Context, t transport, subscriber *hub.Subscriber) error {
 }
 
 // next returns what waits to be sent, or nothing when it is time for a beat.
-func next(ctx context.Context, subscriber *hub.Subscriber) ([][]byte, error) {
+func next(ctx context.Context, subscriber *hub.Subscriber) ([]*hub.Frame, error) {
 	waiting, cancel := context.WithTimeout(ctx, beatEvery)
 	defer cancel()
 	frames, err := subscriber.Next(waiting)

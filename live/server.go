@@ -7,6 +7,7 @@ package live
 import (
 	"context"
 	"fmt"
+	"hash/maphash"
 	"log/slog"
 	"sync"
 	"time"
@@ -40,6 +41,7 @@ type Server struct {
 	hubs        *hub.Registry
 	connections connections
 	writers     writers
+	seed        maphash.Seed // of digests of what rows show
 	news        *news
 	probes      probes
 	sessions    *sessionChecks
@@ -53,7 +55,7 @@ type Server struct {
 // New returns a server that has begun its work in the background and listens to
 // the store. Close ends it.
 func New(o Options) *Server {
-	s := &Server{Options: o}
+	s := &Server{Options: o, seed: maphash.MakeSeed()}
 	s.hubs = hub.NewRegistry(source{s}, o.Log)
 	s.news = newNews(s)
 	s.sessions = newSessionChecks(s)
@@ -69,7 +71,7 @@ func New(o Options) *Server {
 	s.stopWatching = stopWatching
 	s.work.Go(func() { s.connections.watch(watching) })
 	if o.Bus != nil {
-		s.hubs.Announce(s.publishAttendance)
+		s.hubs.OnAttendance(s.publishAttendance)
 		nodes := newNodes(s)
 		s.work.Go(func() { nodes.run(ctx) })
 		o.Bus.Listen(nodes)

@@ -74,7 +74,7 @@ func (c *sessionChecks) check(ctx context.Context, users map[int64]struct{}) err
 				}
 			}
 			if over[token] {
-				connection.subscriber.Close(ErrSessionOver)
+				connection.subscriber.End(ErrSessionOver)
 			}
 		}
 		delete(users, id)

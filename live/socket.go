@@ -42,7 +42,7 @@ func (s *Server) serveWebSocket(w http.ResponseWriter, r *http.Request, c *conne
 	t, err := s.upgrade(w, r)
 	if err != nil {
 		if c.subscriber != nil {
-			c.subscriber.Close(err)
+			c.subscriber.Close()
 		}
 		s.connections.end()
 		return nil //nolint:nilerr // upgrade has answered
@@ -52,13 +52,17 @@ func (s *Server) serveWebSocket(w http.ResponseWriter, r *http.Request, c *conne
 		refusal = s.register(r.Context(), c)
 	}
 	if refusal != nil {
+		if c.subscriber != nil {
+			c.subscriber.Close()
+		}
 		go func() {
 			defer s.connections.end()
 			t.close(refusal)
 		}()
 		return nil
 	}
-	t.reading.Go(func() { c.subscriber.Close(t.read()) })
+	c.subscriber.OnSlow(func() { go t.wire.Close() }) // which may take a while over TLS
+	t.reading.Go(func() { c.subscriber.End(t.read()) })
 	c.subscriber.Serve(t.send, func(reason error) {
 		defer s.connections.end()
 		s.unregister(context.Background(), c, reason)
@@ -125,7 +129,7 @@ func (t *socket) take() error {
 
 // send sends frames, each as one message, for browsers do not keep to the order
 // within one.
-func (t *socket) send(frames [][]byte) error {
+func (t *socket) send(frames []*hub.Frame) error {
 	t.silent.Store(0)
 	return t.wire.send(frames)
 }

@@ -1,11 +1,14 @@
 package live
 
 import (
+	"bufio"
 	"bytes"
 	"context"
 	"errors"
 	"net/http"
 	"time"
+
+	"hubbub/hub"
 )
 
 // transport returns the way to answer a request for live changes:
@@ -45,13 +48,24 @@ func (s *stream) start(contentType string) {
 	s.w.WriteHeader(http.StatusOK)
 }
 
-// write sends pieces within sendTimeout.
-func (s *stream) write(pieces ...[]byte) error {
-	if err := s.control.SetWriteDeadline(time.Now().Add(sendTimeout)); err != nil {
-		return err
+// Write implements io.Writer. It gives up a browser that takes nothing for
+// sendTimeout.
+func (s *stream) Write(p []byte) (written int, err error) {
+	for len(p) > 0 && err == nil {
+		if err := s.control.SetWriteDeadline(time.Now().Add(sendTimeout)); err != nil {
+			return written, err
+		}
+		var n int
+		n, err = s.w.Write(p[:min(len(p), maxWritten)])
+		written, p = written+n, p[n:]
 	}
+	return written, err
+}
+
+// write sends pieces.
+func (s *stream) write(pieces ...[]byte) error {
 	for _, piece := range pieces {
-		if _, err := s.w.Write(piece); err != nil {
+		if _, err := s.Write(piece); err != nil {
 			return err
 		}
 	}
@@ -70,17 +84,30 @@ func (t *eventTransport) open(context.Context) error {
 	return t.write([]byte("event: open\ndata:\n\n"))
 }
 
-func (t *eventTransport) send(_ context.Context, frames [][]byte) error {
-	var event bytes.Buffer
+func (t *eventTransport) send(_ context.Context, frames []*hub.Frame) error {
+	w := bufio.NewWriterSize(t, maxWritten)
 	for _, frame := range frames {
-		for line := range bytes.Lines(frame) {
-			event.WriteString("data: ")
-			event.Write(bytes.TrimSuffix(line, []byte("\n")))
-			event.WriteByte('\n')
+		pieces, _, err := frame.Pieces()
+		if err != nil {
+			return err
 		}
-		event.WriteByte('\n')
+		// A line of the frame is a line of data.
+		_, _ = w.WriteString("data: ")
+		for _, piece := range pieces {
+			for line := range bytes.Lines(piece) {
+				text, ends := bytes.CutSuffix(line, []byte("\n"))
+				_, _ = w.Write(text)
+				if ends {
+					_, _ = w.WriteString("\ndata: ")
+				}
+			}
+		}
+		_, _ = w.WriteString("\n\n")
 	}
-	return t.write(event.Bytes())
+	if err := w.Flush(); err != nil { // which fails as what was written before it did
+		return err
+	}
+	return t.control.Flush()
 }
 
 func (t *eventTransport) beat(context.Context) error {
@@ -106,10 +133,17 @@ type heldTransport struct {
 func (t *heldTransport) open(context.Context) error { return t.wait() }
 
 // send gives the first frame. The browser asks for what comes after it.
-func (t *heldTransport) send(_ context.Context, frames [][]byte) error {
+func (t *heldTransport) send(_ context.Context, frames []*hub.Frame) error {
+	var pieces [][]byte
+	if len(frames) > 0 {
+		var err error
+		if pieces, _, err = frames[0].Pieces(); err != nil {
+			return err
+		}
+	}
 	t.answered = true
 	t.start("text/html; charset=utf-8")
-	if err := t.write(frames[:min(1, len(frames))]...); err != nil {
+	if err := t.write(pieces...); err != nil {
 		return err
 	}
 	return errAnswered

@@ -13,6 +13,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"hubbub/hub"
 )
 
 // maxWritten is how many bytes of several messages are put into one write.
@@ -136,15 +138,22 @@ func (w *wire) Write(p []byte) (int, error) {
 	return (*lockedWire)(w).Write(p)
 }
 
-// send sends messages of text by one write, if they are not too long.
-func (w *wire) send(messages [][]byte) error {
+// send sends frames, each as a message of text, by one write if they are not too
+// long.
+func (w *wire) send(frames []*hub.Frame) error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	writer := w.writers.get((*lockedWire)(w))
 	defer w.writers.put(writer)
-	for _, message := range messages {
-		writeHeader(writer, len(message))
-		_, _ = writer.Write(message)
+	for _, frame := range frames {
+		pieces, length, err := frame.Pieces()
+		if err != nil {
+			return err
+		}
+		writeHeader(writer, length)
+		for _, piece := range pieces {
+			_, _ = writer.Write(piece)
+		}
 	}
 	return writer.Flush() // which fails as what was written before it did
 }

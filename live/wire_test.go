@@ -53,7 +53,7 @@ func TestMessagesAndPings(t *testing.T) {
 			sent = append(sent, strings.Repeat(string(rune('0'+round)), length))
 		}
 		for _, message := range sent {
-			subscriber.Tell([]byte(message))
+			subscriber.Send(hub.NewFrame([]byte(message)))
 		}
 		for i, want := range sent {
 			if got := feed.next(); got != want {
@@ -133,7 +133,7 @@ func TestStopWithStalledReader(t *testing.T) {
 	n.post(anna, "hello")
 	feed.next()
 	for _, c := range n.connections.of(anna.ID) {
-		c.subscriber.Tell(make([]byte, hub.MaxQueued))
+		c.subscriber.Send(hub.NewFrame(make([]byte, hub.MaxQueued-1024)))
 		for began := time.Now(); c.socket.wire.writing.Load() < 2; time.Sleep(10 * time.Millisecond) {
 			if time.Since(began) > limit {
 				t.Fatal("what is sent waits for nobody")
