@@ -10,6 +10,10 @@ import (
 	"github.com/a-h/templ"
 )
 
+// PageRows is how many rows a page shows, and how many a page that follows the
+// newest ones keeps.
+const PageRows = 100
+
 // runGap is the longest pause within the run of one author's rows.
 const runGap = 5 * time.Minute
 
