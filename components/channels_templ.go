@@ -204,7 +204,7 @@ func Channels(p *Page, v ChannelsView) templ.Component {
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}
-			templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 17, "\" hx-target=\"#live\" hx-swap=\"none\" hx-config=\"ws.pauseOnBackground:false ws.reconnectMaxDelay:5000\" hidden></div>")
+			templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 17, "\" hx-target=\"#live\" hx-swap=\"none\" hx-config=\"ws.pauseOnBackground:false ws.reconnect:false\" hidden></div>")
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}

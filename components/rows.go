@@ -13,6 +13,10 @@ import (
 	"hubbub/store"
 )
 
+// PageRows is how many rows a page shows, and how many a page that follows the
+// newest ones keeps.
+const PageRows = 100
+
 // runGap is the longest pause within the run of one author's rows.
 const runGap = 5 * time.Minute
 

@@ -235,7 +235,7 @@ func newPerson(t *testing.T, b *sharedBrowser, options ...option) *person {
 	ctx, _ := chromedp.NewContext(b.ctx, chromedp.WithNewBrowserContext()) // ended by the cleanup
 	p := &person{
 		ctx: ctx, noScript: s.noScript, media: s.media, size: s.size,
-		traffic: map[network.RequestID]*transfer{}, held: make(chan *fetch.EventRequestPaused, 10),
+		traffic: map[network.RequestID]*transfer{}, held: make(chan *fetch.EventRequestPaused, 100),
 	}
 	t.Cleanup(func() { p.close(t) })
 	if err := chromedp.Listen(ctx, p.hear); err != nil {
@@ -440,6 +440,21 @@ func (p *person) page() string {
 		return fmt.Sprintf("the page cannot be read: %v", err)
 	}
 	return "the page is " + s
+}
+
+// lineParams are how slow the line is, and whether there is one. Chromium has
+// changed where it takes the latter, and passes over what it does not know.
+type lineParams struct {
+	network.EmulateNetworkConditionsByRuleParams
+	Offline bool `json:"offline"`
+}
+
+// throttle makes the step that gives a tab such a line.
+func throttle(line network.Conditions) chromedp.Action[chromedp.Void] {
+	emulate := cdp.Command[lineParams, network.EmulateNetworkConditionsByRuleResult]{Method: network.CommandEmulateNetworkConditionsByRule}
+	params := lineParams{Offline: line.Offline}
+	params.MatchedNetworkConditions = []*network.Conditions{&line}
+	return command(emulate, params)
 }
 
 //go:embed testdata/axe-4.14.1.min.js

@@ -159,13 +159,13 @@ func TestLadder(t *testing.T) {
 	}
 }
 
-// offline cuts the person's line, or mends it.
+// offline cuts the person's line, or mends it, and then tells the page, which
+// tries it at once.
 func (p *person) offline(t *testing.T, off bool) {
 	t.Helper()
-	conditions := []*network.Conditions{{Offline: off, DownloadThroughput: -1, UploadThroughput: -1}}
 	p.do(t,
+		throttle(network.Conditions{Offline: off, DownloadThroughput: -1, UploadThroughput: -1}),
 		command(network.OverrideNetworkState, network.OverrideNetworkStateParams{Offline: off, DownloadThroughput: -1, UploadThroughput: -1}),
-		command(network.EmulateNetworkConditionsByRule, network.EmulateNetworkConditionsByRuleParams{MatchedNetworkConditions: conditions}),
 	)
 }
 

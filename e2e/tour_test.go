@@ -5,7 +5,6 @@ import (
 	"math"
 	"os"
 	"path/filepath"
-	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -298,29 +297,6 @@ func TestFirstView(t *testing.T) {
 	}
 }
 
-// TestScriptSize keeps our own script small: 15 KB minified. What is measured
-// keeps the long names, which are a fifth of it.
-func TestScriptSize(t *testing.T) {
-	t.Parallel()
-	files, err := filepath.Glob("../static/*.js")
-	if err != nil || len(files) == 0 {
-		t.Fatal(files, err)
-	}
-	var source []byte
-	for _, file := range files {
-		text, err := os.ReadFile(file)
-		if err != nil {
-			t.Fatal(err)
-		}
-		source = append(source, text...)
-	}
-	script := regexp.MustCompile(`(?m)(^|\s)//.*$`).ReplaceAll(source, nil)
-	script = regexp.MustCompile(`\s*([^\w\s$'"`+"`"+`])\s*`).ReplaceAll(script, []byte("$1"))
-	if size := len(script); size < 8<<10 || size > 21000 {
-		t.Errorf("our script has %d bytes without comments and spaces", size)
-	}
-}
-
 // TestRowsBeforeScript opens a channel in a fresh browser, over a line of 20 ms
 // and 1.6 Mbit/s on which no script comes: the rows are painted all the same.
 func TestRowsBeforeScript(t *testing.T) {
@@ -330,12 +306,11 @@ func TestRowsBeforeScript(t *testing.T) {
 	v.post(t, "general", "good morning")
 	ann := newPerson(t, newBrowser(t))
 	ann.become(t, v)
-	line := []*network.Conditions{{Latency: 20, DownloadThroughput: 200_000, UploadThroughput: 200_000}}
 	ann.mu.Lock()
 	ann.origins = append(ann.origins, origin(s.URL))
 	ann.mu.Unlock()
 	ann.do(t,
-		command(network.EmulateNetworkConditionsByRule, network.EmulateNetworkConditionsByRuleParams{MatchedNetworkConditions: line}),
+		throttle(network.Conditions{Latency: 20, DownloadThroughput: 200_000, UploadThroughput: 200_000}),
 		command(fetch.Enable, fetch.EnableParams{Patterns: []*fetch.RequestPattern{{URLPattern: "*.js*", RequestStage: fetch.RequestStageRequest}}}),
 		command(page.Navigate, page.NavigateParams{URL: s.channelURL("general")}), // unlike visit, this does not wait for the scripts
 	)

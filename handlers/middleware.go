@@ -17,7 +17,9 @@ import (
 const policy = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; font-src 'self'; " +
 	"connect-src 'self'; form-action 'self'; frame-src 'self'; frame-ancestors 'self'; base-uri 'none'"
 
-// secured sets the headers that protect every answer.
+// secured sets the headers that protect every answer. By the header Hubbub,
+// script tells our answers from those of a proxy or a sign-in page on the way,
+// which have statuses and HTML as well.
 func (h *Handlers) secured(next http.Handler) http.Handler {
 	policy := policy
 	if h.BaseURL != nil {
@@ -27,6 +29,7 @@ func (h *Handlers) secured(next http.Handler) http.Handler {
 	}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		header := w.Header()
+		header.Set("Hubbub", "1")
 		header.Set("Content-Security-Policy", policy)
 		header.Set("X-Content-Type-Options", "nosniff")
 		header.Set("Referrer-Policy", "same-origin")

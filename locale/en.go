@@ -146,13 +146,16 @@ func english() *Locale {
 				return "Message is too long: " + length + " characters, and " + max + " is the most."
 			},
 			KeyInvalid:        "This form is not valid any more. Reload the page and send again.",
+			StateConnecting:   "Connecting…",
 			StateLive:         "Live",
 			StateReconnecting: "Reconnecting…",
 			StateOffline:      func(since string) string { return "Offline since " + since },
+			Sending:           "Sending…",
 			Pending:           "Not sent yet",
 			PendingFailed:     "Not sent",
 			Retry:             "Retry",
 			EditAgain:         "Edit",
+			Undone:            "That did not come through. Please try again.",
 
 			BadRequest:       Failure{"Bad request", "Something in the request could not be understood. Go back and try again."},
 			SignInFirst:      Failure{"Signed out", "You are not logged in. Sign in, then try again."},

@@ -123,13 +123,17 @@ type Words struct {
 	KeyInvalid      string
 
 	// How live a channel's page is.
+	StateConnecting   string // of a page that has just come
 	StateLive         string
 	StateReconnecting string
 	StateOffline      func(since string) string
-	Pending           string // of a message that waits for the connection
+	Sending           string // of a message that is on its way
+	Pending           string // of a message that waits to be sent again
 	PendingFailed     string // of a message that was refused
 	Retry             string
 	EditAgain         string // takes the text of a refused message back into the composer
+
+	Undone string // of a click that nothing has come of
 
 	// Failures, as pages and as flash messages.
 	BadRequest       Failure // 400

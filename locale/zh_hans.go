@@ -137,12 +137,15 @@ func simplifiedChinese() *Locale {
 				return "消息太长：现有 " + length + " 个字符，最多 " + max + " 个。"
 			},
 			KeyInvalid:        "此表单已失效，请刷新页面后重新发送。",
+			StateConnecting:   "正在连接…",
 			StateLive:         "实时",
 			StateReconnecting: "正在重新连接…",
 			StateOffline:      func(since string) string { return "自 " + since + " 起离线" },
+			Sending:           "正在发送…",
 			Pending:           "尚未发送",
 			PendingFailed:     "发送失败",
 			Retry:             "重试",
+			Undone:            "操作未能完成，请重试。",
 			EditAgain:         "编辑",
 
 			BadRequest:       Failure{"请求有误", "请求中有无法识别的内容，请返回后重试。"},

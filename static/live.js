@@ -1,240 +1,204 @@
 // The live side of a page: the best connection to be had, and an honest word on
 // how live the page is.
-(() => {
-	'use strict';
+import { $ } from './page.js';
+import { pause } from './answers.js';
+import { clockTime } from './times.js';
+import { htmx } from './htmx.js';
+import { look, openSocket, startSocket } from './socket.js';
+import { openEvents, openHeld } from './streams.js';
 
-	const $ = id => document.getElementById(id);
-	let live = $('live');
-	if (!live) return;
+const OPEN_WITHIN = 4000; // ms for a connection to show that it works
+const SILENT = 40000; // ms without a sign of life, after which a connection is dead
+const DOUBT = 26000; // ms after which it is in doubt at waking: the server gives a sign every 25 s
+const TICK = 5000; // ms between looks at the time
+const CLIMB = [5000, 300000]; // ms between looks for a better connection, at first and at most
+const SPEAK_AFTER = 2000; // ms that a lost line may last unmentioned
+const CONNECTING_AFTER = 400; // ms without a word on a page that has just come
+
+// startLive returns the line, which tells of three things: 'up' when it works
+// again, 'revision' when the page holds more, and its state, which is 'connecting',
+// 'live', 'reconnecting' or 'offline'.
+export const startLive = () => {
+	const line = new EventTarget();
 	const state = $('state'); // the list of channels has none
-	const words = state?.dataset;
-
-	const OPEN_WITHIN = 4000; // ms for a connection to show that it works
-	const SILENT = 40000; // ms without a beat before it is taken for dead
-	const CLIMB = [5000, 300000]; // ms between looks for a better connection, at first and at most
-	const SPEAK_AFTER = 2000; // ms that a lost line may last unmentioned
+	const tab = Math.random().toString(36).slice(2);
+	$('live').dataset.tab = tab;
 
 	// What the page holds: everything up to a revision, who is here, what waits
-	// elsewhere. The server sends what differs.
-	const tab = Math.random().toString(36).slice(2);
-	live.dataset.tab = tab;
-	const address = () => {
-		const { path, after, reading } = live.dataset;
+	// elsewhere. The server sends what differs, and at once where that is asked.
+	const address = atOnce => {
+		const { path, after, reading } = $('live').dataset;
 		const query = new URLSearchParams();
 		if (after) query.set('after', after);
 		if ($('here')) query.set('here', $('here').dataset.state);
-		query.set('news', $('news').dataset.state);
+		const news = $('news').dataset.state;
+		query.set('news', atOnce ? news.replace(/-.*/, '-') : news);
 		query.set('tab', tab);
 		if (reading) query.set('reading', reading);
 		return `${path}?${query}`;
 	};
-	const heard = text => {
+	// took notes what a frame has brought.
+	const took = frame => {
 		if (!$('messages')) return;
-		let after = +live.dataset.after;
-		// A frame that replaces everything starts anew, even from an earlier
-		// number: a backup may have been restored.
-		if (text.startsWith('<hx-partial hx-target="#messages"')) after = 0;
-		for (const m of text.matchAll(/data-revision="(\d+)"/g)) after = Math.max(after, +m[1]);
-		if (after === +live.dataset.after) return;
-		live.dataset.after = after;
-		document.dispatchEvent(new Event('hubbub:heard'));
+		const { dataset } = $('live');
+		let after = +dataset.after;
+		// A frame that replaces everything starts anew, even from an earlier number:
+		// a backup may have been restored.
+		if (frame.startsWith('<hx-partial hx-target="#messages"')) after = 0;
+		for (const m of frame.matchAll(/data-revision="(\d+)"/g)) after = Math.max(after, +m[1]);
+		if (after === +dataset.after) return;
+		dataset.after = after;
+		line.dispatchEvent(new Event('revision'));
 	};
+	// take puts a frame in, one after the other. A rung may be left meanwhile: what
+	// it took is taken all the same.
 	let taking = Promise.resolve();
-	const take = text => (taking = taking.catch(() => {}).then(() =>
-		htmx.swap({ sourceElement: live, target: live.getAttribute('hx-target'), swap: live.getAttribute('hx-swap') + ' swapEmpty:false', text, transition: false })));
+	const take = frame => (taking = taking.then(async () => {
+		const live = $('live');
+		if (frame.trim()) await htmx.swap({ sourceElement: live, target: live.getAttribute('hx-target'), swap: live.getAttribute('hx-swap') + ' swapEmpty:false', text: frame, transition: false });
+		took(frame);
+	}).catch(error => console.error(error)));
 
 	// How live the page is, in words. A short gap is not worth a word.
-	let speaking;
-	let givingUp;
+	let words = [];
+	const speakAfter = (ms, word) => words.push(setTimeout(() => say(word()), ms));
+	const quiet = () => {
+		words.forEach(clearTimeout);
+		words = [];
+	};
 	let since = new Date();
-	const clock = new Intl.DateTimeFormat(document.documentElement.lang, { hour: '2-digit', minute: '2-digit', hourCycle: 'h23' });
 	const say = name => {
-		live.dataset.state = name;
+		$('live').dataset.state = line.state = name;
 		if (!state) return;
-		const text = name === 'offline' ? words.offline.replace('{time}', clock.format(since)) : words[name];
+		const text = state.dataset[name].replace('{time}', clockTime(since));
 		state.className = name;
 		if (state.textContent !== text) state.textContent = text;
 	};
-	const isLive = () => {
-		if (!navigator.onLine) return;
-		clearTimeout(speaking);
-		clearTimeout(givingUp); // the next gap has a time of its own
-		speaking = undefined;
-		say('live');
-		alive();
-		if (told) return;
-		told = true;
-		document.dispatchEvent(new Event('hubbub:live'));
-	};
-	let told = false; // that the line is back
+	// Whether the browser thinks that there is a network chooses the word and
+	// nothing else: it may be wrong either way.
+	const word = () => navigator.onLine ? 'reconnecting' : 'offline';
+	let up = false;
+	let lost = false;
 	const isLost = () => {
-		told = false;
-		clearTimeout(watch);
-		if (speaking !== undefined) return;
+		up = false;
+		if (lost) return;
+		lost = true;
 		since = new Date();
-		speaking = setTimeout(() => say(navigator.onLine ? 'reconnecting' : 'offline'), SPEAK_AFTER);
-		givingUp = setTimeout(() => say('offline'), 10 * SPEAK_AFTER);
+		speakAfter(SPEAK_AFTER, word);
+		speakAfter(10 * SPEAK_AFTER, () => 'offline');
 	};
 
-	// A connection that is silent for too long is dead, whatever it says.
-	let watch;
-	const alive = () => {
-		clearTimeout(watch);
-		watch = setTimeout(() => { isLost(); socket(); }, SILENT);
+	// A sign of life is all that proves that the line works.
+	let lastSign = Date.now();
+	const beat = () => {
+		lastSign = Date.now();
+		lost = false;
+		quiet();
+		if (line.state !== 'live') say('live');
+		if (up) return;
+		up = true;
+		line.dispatchEvent(new Event('up'));
 	};
 
-	// The ladder: a WebSocket, else a stream of events, else held answers.
-	// Each rung that fails leads to the next, the last one back to the first.
-	let end = () => {}; // ends the present rung
-	let failures = 0;
-	const pause = () => Math.min(500 * 2 ** failures++, 5000) * (0.7 + 0.6 * Math.random());
-
-	// The WebSocket is htmx's: it comes with the element and goes with it.
-	let connection;
-	const place = connects => {
-		connection?.socket?.close(1000);
-		connection = undefined;
-		const fresh = live.cloneNode();
-		fresh.removeAttribute('data-htmx-powered');
-		fresh.removeAttribute('hx-ws:connect');
-		if (connects) fresh.setAttribute('hx-ws:connect', address());
-		live.replaceWith(fresh);
-		live = fresh;
-		htmx.process(live);
-	};
-	let opening;
-	const socket = () => {
+	// The ladder: a WebSocket, else a stream of events, else held answers. Each rung
+	// that fails leads to the next, the last one back to the first.
+	let failures = 0; // since a WebSocket was open
+	let end = () => {}; // ends what there is of a rung, or the wait for one
+	const use = rung => {
 		end();
+		const stopRung = rung({ address, beat, take, took, over, works, failed }, OPEN_WITHIN);
+		const stopClimbing = rung === openSocket ? () => {} : climb();
 		end = () => {
-			clearTimeout(opening);
-			place(false);
-		};
-		place(true);
-		awaitSocket();
-	};
-	const awaitSocket = () => {
-		clearTimeout(opening);
-		opening = setTimeout(events, OPEN_WITHIN);
-	};
-	document.addEventListener('htmx:ws:before:connection', event => {
-		connection = event.detail.connection;
-		connection.url = new URL(address(), location.href).href.replace(/^http/, 'ws');
-	});
-	document.addEventListener('htmx:ws:after:connection', () => {
-		clearTimeout(opening);
-		failures = 0;
-		climbAfter = CLIMB[0];
-		isLive();
-	});
-	document.addEventListener('htmx:ws:before:message:incoming', event => {
-		alive();
-		if (event.detail.message.data === ' ') event.detail.cancelled = true;
-	});
-	document.addEventListener('htmx:ws:after:message:incoming', event => heard(event.detail.message.data));
-	document.addEventListener('htmx:ws:close', event => {
-		const { code, reason } = event.detail;
-		if (reason !== 'closed' || leaving) return;
-		if (code >= 4000) return over();
-		isLost();
-		// Never opened, twice: something on the way does not let it through.
-		if (++failures >= 2) events();
-		else awaitSocket();
-	});
-
-	const events = () => {
-		end();
-		const source = new EventSource(address());
-		let climb;
-		const timer = setTimeout(held, OPEN_WITHIN);
-		end = () => {
-			source.close();
-			clearTimeout(timer);
-			climb?.();
-		};
-		source.addEventListener('open', event => {
-			if (event.data === undefined) return; // the browser's own: headers alone prove nothing
-			clearTimeout(timer);
-			climb ??= climbLater();
-			isLive();
-		});
-		source.addEventListener('beat', alive);
-		source.addEventListener('over', over);
-		source.addEventListener('message', async event => {
-			alive();
-			await take(event.data);
-			heard(event.data);
-		});
-		source.addEventListener('error', () => {
-			isLost();
-			held();
-		});
-	};
-
-	const held = () => {
-		end();
-		const control = new AbortController();
-		const stopClimbing = climbLater();
-		let stopped = false;
-		end = () => {
-			stopped = true;
-			control.abort();
 			stopClimbing();
+			stopRung();
 		};
-		(async () => {
-			while (!stopped) {
-				try {
-					const quiet = setTimeout(isLive, OPEN_WITHIN / 2); // it waits, so it was let in
-					const answer = await fetch(address(), { headers: { Accept: 'text/html' }, signal: control.signal }).finally(() => clearTimeout(quiet));
-					if (answer.status === 401 || answer.status === 404) return over();
-					if (!answer.ok) throw new Error(answer.status);
-					const text = await answer.text();
-					isLive();
-					if (text.trim()) await take(text);
-					heard(text);
-				} catch {
-					if (stopped) return;
-					isLost();
-					end();
-					retry();
-					return;
-				}
-			}
-		})();
+	};
+	const works = rung => {
+		if (rung === openSocket) {
+			failures = 0;
+			climbAfter = CLIMB[0];
+		}
+		beat();
+	};
+	// failed is told by a rung that cannot go on, and whether it was just slow.
+	const failed = (rung, slow) => {
+		isLost();
+		failures++;
+		if (rung === openEvents) use(openHeld);
+		else if (rung === openSocket && (slow || failures >= 2)) use(openEvents);
+		else later();
+	};
+	const later = () => {
+		end();
+		const timer = setTimeout(use, pause(Math.min(failures - 1, 3)), openSocket);
+		end = () => clearTimeout(timer);
 	};
 
 	// From a lower rung, look now and then whether a WebSocket can be had.
-	// Returns what stops that.
 	let climbAfter = CLIMB[0];
-	const climbLater = () => {
-		let probe;
-		const look = () => {
-			probe?.close(); // it has been silent all the while
-			probe = new WebSocket(new URL(address(), location.href).href.replace(/^http/, 'ws'));
-			probe.addEventListener('open', () => {
-				if (stopped) return;
-				failures = 0;
-				socket();
-			});
-			climbAfter = Math.min(climbAfter * 2, CLIMB[1]);
-			timer = setTimeout(look, climbAfter);
+	const climb = () => {
+		let stop = () => {};
+		const next = () => {
+			stop(); // it has been silent all the while
+			stop = look(address(), anew);
+			wait();
 		};
-		let stopped = false;
-		let timer = setTimeout(look, climbAfter);
+		let timer;
+		const wait = () => {
+			timer = setTimeout(next, climbAfter);
+			climbAfter = Math.min(2 * climbAfter, CLIMB[1]);
+		};
+		wait();
 		return () => {
-			stopped = true;
 			clearTimeout(timer);
-			probe?.close();
+			stop();
 		};
 	};
 
-	let retrying;
-	const retry = () => {
-		clearTimeout(retrying);
-		retrying = setTimeout(socket, pause());
+	// anew connects from the first rung on.
+	const anew = () => {
+		failures = 0;
+		use(openSocket);
 	};
+	// suspect is for a line that may be dead although nothing says so.
+	const suspect = () => {
+		isLost();
+		anew();
+	};
+	// A tab that wakes, or a line that is back, does not wait for its turn. What was
+	// live before is so no more, until there is a sign.
+	const wake = () => {
+		if (document.hidden) return;
+		if (line.state === 'live') {
+			if (Date.now() - lastSign <= DOUBT) return;
+			say(word());
+		}
+		suspect();
+	};
+	let lastTick = Date.now();
+	setInterval(() => {
+		const now = Date.now();
+		const slept = now - lastTick > 3 * TICK;
+		lastTick = now;
+		if (line.state !== 'live') return;
+		if (now - lastSign > (slept ? DOUBT : SILENT)) {
+			say(word());
+			suspect();
+		}
+	}, TICK);
+	document.addEventListener('visibilitychange', wake);
+	document.addEventListener('resume', wake);
+	addEventListener('online', wake);
+	addEventListener('offline', suspect);
+	// A page that comes back from the browser's memory has a closed connection.
+	addEventListener('pageshow', event => {
+		if (!event.persisted) return;
+		leaving = false;
+		suspect();
+	});
 
-	// The session or the channel is over. The page that comes says so; what is
-	// typed is kept as a draft.
+	// The session or the channel is over. The page that comes says so; what is typed
+	// is kept as a draft.
 	let leaving = false;
 	addEventListener('beforeunload', () => {
 		leaving = true;
@@ -242,35 +206,17 @@
 	});
 	const over = () => {
 		end();
+		end = () => {};
 		if (!leaving) location.reload();
 	};
 
-	// A tab that wakes, or a line that is back, does not wait for its turn.
-	const wake = () => {
-		if (document.hidden || live.dataset.state === 'live') return;
-		failures = 0;
-		clearTimeout(retrying);
-		socket();
+	line.state = 'connecting';
+	// suspect is for others as well: a post that gets no answer is the first sign.
+	line.suspect = () => {
+		if (line.state === 'live') suspect();
 	};
-	addEventListener('online', wake);
-	addEventListener('offline', () => { isLost(); say('offline'); });
-	document.addEventListener('visibilitychange', wake);
-	// A page that comes back from the browser's memory has a closed connection.
-	addEventListener('pageshow', event => {
-		if (event.persisted) {
-			leaving = false;
-			isLost();
-			socket();
-		}
-	});
-	// A post that did not come through may be the first sign.
-	document.addEventListener('hubbub:lost', () => {
-		isLost();
-		if (live.dataset.state === 'live') socket();
-	});
-	awaitSocket();
-	end = () => {
-		clearTimeout(opening);
-		place(false);
-	};
-})();
+	speakAfter(CONNECTING_AFTER, () => line.state);
+	startSocket();
+	use(openSocket);
+	return line;
+};

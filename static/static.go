@@ -1,5 +1,6 @@
 // Package static holds the files that pages load: the style sheet, the
-// scripts and the pictures, embedded and addressed by what is in them.
+// modules of script and the pictures, embedded and addressed by what is in
+// them.
 package static
 
 import (
@@ -12,7 +13,10 @@ import (
 	"net/http"
 	"path"
 	"regexp"
+	"slices"
+	"strconv"
 	"strings"
+	"time"
 
 	"github.com/klauspost/compress/gzip"
 )
@@ -23,14 +27,22 @@ var files embed.FS
 // hashLike is what stands before the extension in a hashed name.
 var hashLike = regexp.MustCompile(`^\.[0-9a-f]{8}$`)
 
+// importLine is a static import of one of our modules, which is a line of its
+// own: import { name } from './file.js';
+var importLine = regexp.MustCompile(`(?m)^(import (?:[^'\n]+ from )?'\./)([^'\n]+)(';)$`)
+
+// comment is a line of a module that is nothing else.
+var comment = regexp.MustCompile(`(?m)^\s*//.*\n`)
+
 // Prefix is what the path of every asset begins with.
 const Prefix = "/static/"
 
 // Assets is the embedded files, ready to be served. It does not change once
 // made.
 type Assets struct {
-	urls   map[string]string // by file name
-	served map[string]asset  // by the last segments of the path
+	urls    map[string]string   // by file name
+	imports map[string][]string // the files that a module needs, by its name
+	served  map[string]asset    // by the last segments of the path
 }
 
 // asset is one file under one name.
@@ -52,21 +64,62 @@ type body struct {
 // asked for again each time: that one is for what names a file without
 // knowing its hash, such as a style sheet.
 func New() (*Assets, error) {
-	a := &Assets{urls: map[string]string{}, served: map[string]asset{}}
+	a := &Assets{urls: map[string]string{}, imports: map[string][]string{}, served: map[string]asset{}}
 	err := fs.WalkDir(files, ".", func(name string, entry fs.DirEntry, err error) error {
 		if err != nil || entry.IsDir() {
 			return err
 		}
-		plain, err := files.ReadFile(name)
-		if err != nil {
-			return err
-		}
-		return a.add(name, plain)
+		return a.load(name, nil)
 	})
 	if err != nil {
 		return nil, fmt.Errorf("static: %w", err)
 	}
 	return a, nil
+}
+
+// load adds a file, unless it is there already. Importers are the modules that
+// led to it.
+func (a *Assets) load(name string, importers []string) error {
+	if slices.Contains(importers, name) {
+		return fmt.Errorf("modules import each other in a circle: %s, %s", strings.Join(importers, ", "), name)
+	}
+	if a.urls[name] != "" {
+		return nil
+	}
+	plain, err := files.ReadFile(name)
+	if err != nil {
+		return err
+	}
+	if path.Ext(name) == ".js" {
+		if plain, err = a.link(name, plain, importers); err != nil {
+			return err
+		}
+	}
+	return a.add(name, plain)
+}
+
+// link loads what a module imports and returns the module's source with the
+// hashed names of those files, and without its comments. So a browser may keep
+// each module for ever, and a change in one changes the names of all that
+// import it.
+func (a *Assets) link(name string, source []byte, importers []string) ([]byte, error) {
+	var failed error
+	linked := importLine.ReplaceAllFunc(source, func(line []byte) []byte {
+		part := importLine.FindSubmatch(line)
+		imported := string(part[2])
+		if err := a.load(imported, append(slices.Clip(importers), name)); err != nil {
+			failed = fmt.Errorf("%s: %w", name, err)
+			return line
+		}
+		for _, file := range append(slices.Clone(a.imports[imported]), imported) {
+			if !slices.Contains(a.imports[name], file) {
+				a.imports[name] = append(a.imports[name], file)
+			}
+		}
+		hashed := strings.TrimPrefix(a.urls[imported], Prefix)
+		return slices.Concat(part[1], []byte(hashed), part[3])
+	})
+	return comment.ReplaceAll(linked, nil), failed
 }
 
 func (a *Assets) add(name string, plain []byte) error {
@@ -140,6 +193,17 @@ func (a *Assets) URL(name string) string {
 	return u
 }
 
+// Modules returns the paths of the files that a module imports, and of those
+// that they import, in the order in which they run. A page that names them all
+// has them loaded at once and not one after the other.
+func (a *Assets) Modules(name string) []string {
+	urls := make([]string, 0, len(a.imports[name]))
+	for _, file := range a.imports[name] {
+		urls = append(urls, a.URL(file))
+	}
+	return urls
+}
+
 // ServeHTTP answers requests for assets, by paths that URL returned. A path
 // without Prefix, such as /favicon.svg, means the file of that plain name.
 func (a *Assets) ServeHTTP(w http.ResponseWriter, r *http.Request) {
@@ -170,46 +234,29 @@ func (a *Assets) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		if acceptsGzip(r.Header.Values("Accept-Encoding")) {
 			b = f.gzip
 			h.Set("Content-Encoding", "gzip")
+			// ServeContent knows the length and leaves it out for an encoding.
+			h.Set("Content-Length", strconv.Itoa(len(b.bytes)))
 		}
 	}
 	h.Set("ETag", b.etag)
-	if matches(r.Header.Values("If-None-Match"), b.etag) {
-		h.Del("Content-Encoding")
-		w.WriteHeader(http.StatusNotModified)
-		return
-	}
-	h.Set("Content-Length", fmt.Sprint(len(b.bytes)))
-	if r.Method == http.MethodGet {
-		_, _ = w.Write(b.bytes) // the client is gone: nobody to tell
-	}
+	http.ServeContent(w, r, name, time.Time{}, bytes.NewReader(b.bytes))
 }
 
 // ofAnotherVersion returns what this version has in the place of a file whose
 // name holds the hash of another's. During an upgrade a page and its assets may
 // come from different nodes: a page should not be bare then. Nobody keeps it.
+// Modules are left out, because those of two versions do not fit together: the
+// page works by its forms till it is loaded again.
 func (a *Assets) ofAnotherVersion(name string) (asset, bool) {
 	extension := path.Ext(name)
 	stem := strings.TrimSuffix(name, extension)
 	hash := path.Ext(stem)
-	if !hashLike.MatchString(hash) {
+	if extension == ".js" || !hashLike.MatchString(hash) {
 		return asset{}, false
 	}
 	f, ok := a.served[strings.TrimSuffix(stem, hash)+extension]
 	f.cacheControl = "no-store"
 	return f, ok
-}
-
-// matches reports whether an If-None-Match header names the tag.
-func matches(header []string, etag string) bool {
-	for _, line := range header {
-		for tag := range strings.SplitSeq(line, ",") {
-			tag = strings.TrimPrefix(strings.TrimSpace(tag), "W/")
-			if tag == etag || tag == "*" {
-				return true
-			}
-		}
-	}
-	return false
 }
 
 // acceptsGzip reports whether an Accept-Encoding header lets us answer with

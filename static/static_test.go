@@ -5,8 +5,12 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"io"
+	"io/fs"
+	"maps"
 	"net/http"
 	"net/http/httptest"
+	"path"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -45,7 +49,7 @@ func content(t *testing.T, r *http.Response) []byte {
 // What we did not write is what its makers published.
 func TestVendoredFilesArePinned(t *testing.T) {
 	for name, want := range map[string]string{
-		"vendor/htmx-4.0.1.min.js":      "a0abb04f2f45a1f89d1d4844023245537e5e6014c87b144553e0607b4cc32130",
+		"vendor/htmx-4.0.1.esm.min.js":  "df982506d1529a193f6073f568ec821d4ae8db761bdb0ef07bd6a3d5eace0b2e",
 		"vendor/hx-ws-4.0.1.min.js":     "a7c11e4eca05417d6299bb40aaacca01572e44605389fc4d5ef12be408a4d03b",
 		"vendor/hx-upsert-4.0.1.min.js": "9e516c6608f765b568559a4caed3c3121eff2702fb7ce012f21775639d2699c3",
 	} {
@@ -162,6 +166,95 @@ func TestNotModified(t *testing.T) {
 	}
 }
 
+// TestModules follows the imports from the one module that pages name: each leads
+// to a file under the name that its content has, and Modules lists them all.
+func TestModules(t *testing.T) {
+	t.Parallel()
+	a := assets(t)
+	specifier := regexp.MustCompile(`(?:from |import )'([^']*)'`)
+	want := map[string]bool{}
+	var follow func(u string)
+	follow = func(u string) {
+		r := get(a, "GET", u)
+		source := content(t, r)
+		if r.StatusCode != http.StatusOK || r.Header.Get("Cache-Control") != "public, max-age=31536000, immutable" {
+			t.Errorf("%s: %d, %s", u, r.StatusCode, r.Header.Get("Cache-Control"))
+		}
+		sum := sha256.Sum256(source)
+		if hash := hex.EncodeToString(sum[:])[:8]; !strings.HasSuffix(u, "."+hash+".js") {
+			t.Errorf("%s: the hash of what is served is %s", u, hash)
+		}
+		if strings.Contains(u, "/vendor/") {
+			return
+		}
+		for _, part := range specifier.FindAllSubmatch(source, -1) {
+			imported := path.Join(path.Dir(u), string(part[1]))
+			if !want[imported] {
+				want[imported] = true
+				follow(imported)
+			}
+		}
+	}
+	follow(a.URL("app.js"))
+	got := map[string]bool{}
+	for _, u := range a.Modules("app.js") {
+		got[u] = true
+	}
+	if !maps.Equal(got, want) || len(got) < 5 {
+		t.Errorf("the modules are %v, want %v", got, want)
+	}
+	own, err := fs.Glob(files, "*.js")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range own {
+		if u := a.URL(name); name != "app.js" && !got[u] {
+			t.Errorf("no page loads %s", name)
+		}
+	}
+}
+
+// TestCircle refuses modules that import each other: neither could be named by
+// its content.
+func TestCircle(t *testing.T) {
+	t.Parallel()
+	a := &Assets{}
+	if err := a.load("live.js", []string{"app.js", "live.js"}); err == nil || !strings.Contains(err.Error(), "app.js, live.js, live.js") {
+		t.Errorf("a circle: %v", err)
+	}
+}
+
+// TestScriptSize keeps our own script small: 24 KB over the wire.
+func TestScriptSize(t *testing.T) {
+	t.Parallel()
+	a := assets(t)
+	total := 0
+	for name, f := range a.served {
+		if path.Dir(name) == "." && path.Ext(name) == ".js" && !hashLike.MatchString(path.Ext(strings.TrimSuffix(name, ".js"))) {
+			t.Logf("%-14s %5d bytes, %5d compressed", name, len(f.plain.bytes), len(f.gzip.bytes))
+			total += len(f.gzip.bytes)
+		}
+	}
+	t.Logf("%d bytes compressed in all", total)
+	if total < 1000 || total > 24<<10 {
+		t.Errorf("our script takes %d bytes, compressed", total)
+	}
+}
+
+// TestRange sends a part of a file, of either encoding.
+func TestRange(t *testing.T) {
+	t.Parallel()
+	a := assets(t)
+	u := a.URL("app.css")
+	for _, encoding := range []string{"", "gzip"} {
+		whole := content(t, get(a, "GET", u, "Accept-Encoding", encoding))
+		r := get(a, "GET", u, "Accept-Encoding", encoding, "Range", "bytes=10-19")
+		if got := content(t, r); r.StatusCode != http.StatusPartialContent || !bytes.Equal(got, whole[10:20]) || r.Header.Get("Content-Length") != "10" {
+			t.Errorf("%q: %d, %v, %q", encoding, r.StatusCode, r.Header, got)
+		}
+	}
+}
+
 // TestAnotherVersion answers for the hash of a version that this is not with
 // what there is, for this once.
 func TestAnotherVersion(t *testing.T) {
@@ -174,6 +267,7 @@ func TestAnotherVersion(t *testing.T) {
 		"/static/app.ABCDEF00.css":   http.StatusNotFound,
 		"/static/other.00000000.css": http.StatusNotFound,
 		"/static/app.00000000.svg":   http.StatusNotFound,
+		"/static/app.00000000.js":    http.StatusNotFound, // modules of two versions do not fit together
 	} {
 		r := get(a, "GET", path)
 		if r.StatusCode != want {
