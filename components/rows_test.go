@@ -8,7 +8,6 @@ import (
 	_ "time/tzdata" // for machines without zone files
 
 	"hubbub/locale"
-	"hubbub/store"
 )
 
 func TestRows(t *testing.T) {
@@ -52,7 +51,7 @@ func TestRows(t *testing.T) {
 // after what was read.
 func TestNewLine(t *testing.T) {
 	t.Parallel()
-	p := &Page{Locale: locale.All()[0], Zone: time.UTC, Viewer: &store.User{ID: 1}}
+	p := &Page{Locale: locale.All()[0], Zone: time.UTC, Viewer: &Viewer{ID: 1}}
 	at := time.Date(2026, time.November, 22, 12, 0, 0, 0, time.UTC)
 	row := func(id, author int64) Row {
 		return Row{ID: id, AuthorID: author, PostedAt: at, HTML: []byte("<li id=\"" + strconv.FormatInt(id, 10) + "\"></li>")}

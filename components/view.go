@@ -20,10 +20,18 @@ type Page struct {
 	Locale *locale.Locale // the viewer's language
 	Zone   *time.Location // the server's time zone
 	Assets *static.Assets
-	Viewer *store.User // nil when signed out
+	Viewer *Viewer // nil when signed out
 	Flash  []Flash
 	Unread *Unread // what waits for the viewer, nil on pages that do not say
 	Here   string  // this page's path and query without Base, to come back to after a change of language
+}
+
+// Viewer is whom a page is for.
+type Viewer struct {
+	ID          int64
+	Name        string
+	HasPassword bool
+	CreatedAt   time.Time
 }
 
 // URL returns the address of a path of ours, such as "/channels".

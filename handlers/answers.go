@@ -51,26 +51,26 @@ func (a answer) says(name, about string) answer {
 	return a
 }
 
-// handler answers a request by who asks and in which language. errors.go makes
-// answers of the errors that it returns.
-type handler func(r *http.Request, p *components.Page) (answer, error)
+// handler answers a request. failure makes answers of the errors that it
+// returns.
+type handler func(q *request) (answer, error)
 
 // streamer answers piece by piece, or for ever. Where it returns an error it has
 // sent nothing.
-type streamer func(w http.ResponseWriter, r *http.Request, p *components.Page) error
+type streamer func(w http.ResponseWriter, q *request) error
 
 // isHTMX reports whether htmx sent a request, and swaps in a part of a page.
-func isHTMX(r *http.Request) bool { return r.Header.Get("HX-Request") == "true" }
+func (q *request) isHTMX() bool { return q.Header.Get("HX-Request") == "true" }
 
 // acceptsJSON reports whether a request is for JSON and for no page.
-func acceptsJSON(r *http.Request) bool {
-	accept := r.Header.Get("Accept")
+func (q *request) acceptsJSON() bool {
+	accept := q.Header.Get("Accept")
 	return strings.Contains(accept, "application/json") && !strings.Contains(accept, "text/html")
 }
 
 // write sends an answer. All of it is rendered before the first byte is sent, so
 // that a failure can still be answered for.
-func (h *Handlers) write(w http.ResponseWriter, r *http.Request, p *components.Page, a answer) {
+func (h *Handlers) write(w http.ResponseWriter, q *request, a answer) {
 	header := w.Header()
 	for _, cookie := range a.cookies {
 		http.SetCookie(w, cookie)
@@ -83,24 +83,24 @@ func (h *Handlers) write(w http.ResponseWriter, r *http.Request, p *components.P
 	header.Set("Cache-Control", "no-store")
 	header.Add("Vary", "Accept, HX-Request")
 	switch {
-	case isHTMX(r) && a.fragment != nil:
+	case q.isHTMX() && a.fragment != nil:
 		if a.target != "" {
 			header.Set("HX-Retarget", a.target)
 			header.Set("HX-Reswap", a.swap)
 		}
-		h.writeHTML(w, r, a.status, a.fragment)
-	case isHTMX(r) && a.location != "":
+		h.writeHTML(w, q.Request, a.status, a.fragment)
+	case q.isHTMX() && a.location != "":
 		w.WriteHeader(http.StatusNoContent)
 	case a.location != "":
 		if a.flash.name != "" {
 			http.SetCookie(w, h.flashCookie(a.flash))
 		}
-		http.Redirect(w, r, h.base+a.location, http.StatusSeeOther)
-	case a.value != nil && acceptsJSON(r):
-		h.writeJSON(w, r, a.status, a.value)
+		http.Redirect(w, q.Request, h.base+a.location, http.StatusSeeOther)
+	case a.value != nil && q.acceptsJSON():
+		h.writeJSON(w, q.Request, a.status, a.value)
 	case a.page != nil:
-		p.Flash = h.takeFlash(w, r, p.Locale)
-		h.writeHTML(w, r, a.status, a.page)
+		q.page.Flash = h.takeFlash(w, q.Request, q.page.Locale)
+		h.writeHTML(w, q.Request, a.status, a.page)
 	default:
 		w.WriteHeader(a.status)
 	}
@@ -142,25 +142,25 @@ func (h *Handlers) writeJSON(w http.ResponseWriter, r *http.Request, status int,
 
 // failure answers for an error: with a page, or for htmx with a flash message
 // that leaves the page and what was typed as they are.
-func (h *Handlers) failure(r *http.Request, p *components.Page, err error) answer {
-	if live.GivenUp(r.Context(), err) {
+func (h *Handlers) failure(q *request, err error) answer {
+	if live.GivenUp(q.Context(), err) {
 		return answer{status: live.StatusGivenUp}
 	}
-	isLate := isOverdue(r.Context())
+	isLate := isOverdue(q.Context())
 	f := failureOf(err)
 	if isLate {
 		f = errTimeout // see starting
 	}
 	if f.status >= http.StatusInternalServerError && !isLate {
-		h.Log.ErrorContext(r.Context(), "a request failed", "method", r.Method, "path", r.URL.Path, "error", err)
+		h.Log.ErrorContext(q.Context(), "a request failed", "method", q.Method, "path", q.URL.Path, "error", err)
 	}
-	words := f.words(p.Locale)
+	words := f.words(q.page.Locale)
 	a := answer{
 		status:   f.status,
-		fragment: components.FlashItem(p, components.Flash{Kind: components.Danger, Text: words.Text}),
+		fragment: components.FlashItem(q.page, components.Flash{Kind: components.Danger, Text: words.Text}),
 		target:   "#flash", swap: "beforeend",
-		page: components.Failure(p, components.FailureView{
-			Status: f.status, Title: words.Title, Text: words.Text, Kept: r.PostForm.Get("body"),
+		page: components.Failure(q.page, components.FailureView{
+			Status: f.status, Title: words.Title, Text: words.Text, Kept: q.PostForm.Get("body"),
 		}),
 		value: failureJSON{f.status, words.Title, words.Text},
 	}

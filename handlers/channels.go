@@ -23,47 +23,47 @@ func channelNameError(l *locale.Locale, err error) string {
 }
 
 // channels shows the list of channels.
-func (h *Handlers) channels(r *http.Request, p *components.Page) (answer, error) {
-	return h.showChannels(r, p, http.StatusOK, components.ChannelsView{})
+func (h *Handlers) channels(q *request) (answer, error) {
+	return h.showChannels(q, http.StatusOK, components.ChannelsView{})
 }
 
 // showChannels completes the view with the channels that there are.
-func (h *Handlers) showChannels(r *http.Request, p *components.Page, status int, view components.ChannelsView) (answer, error) {
-	channels, err := h.Store.Channels(r.Context())
+func (h *Handlers) showChannels(q *request, status int, view components.ChannelsView) (answer, error) {
+	channels, err := h.Store.Channels(q.Context())
 	if err != nil {
 		return answer{}, err
 	}
-	positions, err := h.Store.Positions(r.Context(), p.Viewer.ID)
+	positions, err := h.Store.Positions(q.Context(), q.viewer.ID)
 	if err != nil {
 		return answer{}, err
 	}
-	if p.Unread, err = h.unread(r.Context(), positions); err != nil {
+	if q.page.Unread, err = h.unread(q.Context(), positions); err != nil {
 		return answer{}, err
 	}
 	view.Channels = channels
 	for i := range channels {
-		if channels[i].ID == p.Viewer.LastChannel {
+		if channels[i].ID == q.viewer.LastChannel {
 			view.Latest = &channels[i]
 		}
 	}
-	return answer{status: status, page: components.Channels(p, view)}, nil
+	return answer{status: status, page: components.Channels(q.page, view)}, nil
 }
 
 // createChannel makes a channel and leads into it.
-func (h *Handlers) createChannel(r *http.Request, p *components.Page) (answer, error) {
-	view := components.ChannelsView{Name: r.PostForm.Get("name")}
+func (h *Handlers) createChannel(q *request) (answer, error) {
+	view := components.ChannelsView{Name: q.PostForm.Get("name")}
 	name, err := store.ChannelName(view.Name)
 	if err != nil {
-		view.Error = channelNameError(p.Locale, err)
-		return h.showChannels(r, p, http.StatusUnprocessableEntity, view)
+		view.Error = channelNameError(q.page.Locale, err)
+		return h.showChannels(q, http.StatusUnprocessableEntity, view)
 	}
-	if !h.posts.allow(viewerKey(p)) {
+	if !h.posts.allow(viewerKey(q.page)) {
 		return answer{}, errManyPosts
 	}
-	channel, err := h.Store.CreateChannel(r.Context(), name, time.Now())
+	channel, err := h.Store.CreateChannel(q.Context(), name, time.Now())
 	if errors.Is(err, store.ErrChannelExists) {
-		view.Error = p.Locale.ChannelExists(name.Text)
-		return h.showChannels(r, p, http.StatusConflict, view)
+		view.Error = q.page.Locale.ChannelExists(name.Text)
+		return h.showChannels(q, http.StatusConflict, view)
 	}
 	if err != nil {
 		return answer{}, err

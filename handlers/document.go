@@ -14,7 +14,7 @@ import (
 const remembered = "public, max-age=31536000, immutable"
 
 // isDocument reports whether a live connection is for a streamed document.
-func isDocument(r *http.Request) bool { return r.URL.Query().Has("document") }
+func (q *request) isDocument() bool { return q.URL.Query().Has("document") }
 
 // readUpTo returns the position that the page around a document was made with:
 // the page has read all since. It is negative for none.
@@ -26,20 +26,20 @@ func readUpTo(r *http.Request) int64 {
 }
 
 // document is what a channel's frame begins with.
-func (h *Handlers) document(w http.ResponseWriter, r *http.Request, p *components.Page) error {
-	channel, err := h.followed(r, p)
+func (h *Handlers) document(w http.ResponseWriter, q *request) error {
+	channel, err := h.followed(q)
 	if errors.Is(err, live.ErrSessionOver) || errors.Is(err, live.ErrNoRoom) {
-		h.write(w, r, p, leadsTo(components.ChannelPath(r.PathValue("channel"))+"/live?document")) // which says so
+		h.write(w, q, leadsTo(components.ChannelPath(q.PathValue("channel"))+"/live?document")) // which says so
 		return nil
 	}
 	if err != nil {
 		return err
 	}
-	view := components.ChannelView{Channel: channel, Read: readUpTo(r)}
-	if err := h.newest(r.Context(), &view); err != nil {
+	view := components.ChannelView{Channel: channel, Read: readUpTo(q.Request)}
+	if err := h.newest(q.Context(), &view); err != nil {
 		return err
 	}
-	return h.live.FirstDocument(w, r, p, view)
+	return h.live.FirstDocument(w, q.Request, q.page, view)
 }
 
 // probe is an empty style sheet: that it is asked for is what counts.

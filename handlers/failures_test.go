@@ -10,8 +10,6 @@ import (
 	"strings"
 	"testing"
 
-	"hubbub/components"
-	"hubbub/locale"
 	"hubbub/store"
 )
 
@@ -27,10 +25,10 @@ func TestTimeoutIsSaid(t *testing.T) {
 		r.Header.Set("HX-Request", htmx)
 		r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
 		check(t, r.ParseForm())
-		p := &components.Page{Locale: locale.All()[0], Zone: s.Zone, Assets: s.Assets, Here: "/"}
+		q := s.anonymous(r)
 		w := httptest.NewRecorder()
-		s.write(w, r, p, s.failure(r, p, context.DeadlineExceeded))
-		if w.Code != http.StatusServiceUnavailable || !strings.Contains(w.Body.String(), p.Locale.Timeout.Text) {
+		s.write(w, q, s.failure(q, context.DeadlineExceeded))
+		if w.Code != http.StatusServiceUnavailable || !strings.Contains(w.Body.String(), q.page.Locale.Timeout.Text) {
 			t.Errorf("htmx %q: %d %s", htmx, w.Code, w.Body)
 		}
 	}
@@ -134,9 +132,11 @@ func TestNotGivenUp(t *testing.T) {
 		over, cancel := context.WithCancelCause(t.Context())
 		cancel(failing.cause)
 		r := httptest.NewRequestWithContext(over, http.MethodGet, "/channels", nil)
-		p := &components.Page{Locale: locale.All()[0], Zone: s.Zone, Assets: s.Assets, Here: "/"}
 		w := httptest.NewRecorder()
-		s.logged(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { s.write(w, r, p, s.failure(r, p, failing.err)) })).ServeHTTP(w, r)
+		s.logged(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			q := s.anonymous(r)
+			s.write(w, q, s.failure(q, failing.err))
+		})).ServeHTTP(w, r)
 		if line := fmt.Sprintf("level=ERROR msg=request method=GET path=/channels status=%d ", failing.status); w.Code != failing.status || !strings.Contains(s.out.String(), line) {
 			t.Errorf("%s: %d, want %d\n%s", name, w.Code, failing.status, s.out)
 		}

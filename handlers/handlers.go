@@ -17,7 +17,6 @@ import (
 	"github.com/alexedwards/scs/v2"
 
 	"hubbub/bus"
-	"hubbub/components"
 	"hubbub/live"
 	"hubbub/static"
 	"hubbub/store"
@@ -117,14 +116,14 @@ func (h *Handlers) sweep(ctx context.Context) {
 // signedIn is a handler for signed-in users. Anyone else is led to the sign-in
 // page and, once in, to where they wanted to go.
 func signedIn(next handler) handler {
-	return func(r *http.Request, p *components.Page) (answer, error) {
-		if p.Viewer != nil {
-			return next(r, p)
+	return func(q *request) (answer, error) {
+		if q.viewer != nil {
+			return next(q)
 		}
-		if r.Method != http.MethodGet && r.Method != http.MethodHead || isHTMX(r) || acceptsJSON(r) {
+		if q.Method != http.MethodGet && q.Method != http.MethodHead || q.isHTMX() || q.acceptsJSON() {
 			return answer{}, errSignedOut
 		}
-		return leadsTo("/?"+url.Values{"next": {p.Here}}.Encode()).says(flashNotLoggedIn, ""), nil
+		return leadsTo("/?"+url.Values{"next": {q.page.Here}}.Encode()).says(flashNotLoggedIn, ""), nil
 	}
 }
 

@@ -42,7 +42,7 @@ type userJSON struct {
 
 // roomAsJSON answers with the messages that the room's page would show. It is no
 // visit: nothing becomes read by it.
-func (h *Handlers) roomAsJSON(r *http.Request, room store.Channel, before, after int64) (answer, error) {
+func (h *Handlers) roomAsJSON(q *request, room store.Channel, before, after int64) (answer, error) {
 	page := roomJSON{
 		Room:     channelJSON{room.ID, room.Name, h.base + components.ChannelPath(room.Name)},
 		Revision: room.Revision, Messages: []messageJSON{},
@@ -51,11 +51,11 @@ func (h *Handlers) roomAsJSON(r *http.Request, room store.Channel, before, after
 	var err error
 	switch {
 	case before > 0:
-		messages, err = h.Store.Before(r.Context(), room.ID, before, hub.WindowSize+1)
+		messages, err = h.Store.Before(q.Context(), room.ID, before, hub.WindowSize+1)
 	case after > 0:
-		messages, err = h.Store.After(r.Context(), room.ID, after, hub.WindowSize+1)
+		messages, err = h.Store.After(q.Context(), room.ID, after, hub.WindowSize+1)
 	default:
-		messages, page.Revision, err = h.Store.Newest(r.Context(), room.ID, hub.WindowSize+1)
+		messages, page.Revision, err = h.Store.Newest(q.Context(), room.ID, hub.WindowSize+1)
 	}
 	if err != nil {
 		return answer{}, err

@@ -36,32 +36,32 @@ func bodyError(l *locale.Locale, err error, typed string) string {
 }
 
 // post adds a message to a room.
-func (h *Handlers) post(r *http.Request, p *components.Page) (answer, error) {
-	room, err := h.findRoom(r, p)
+func (h *Handlers) post(q *request) (answer, error) {
+	room, err := h.findRoom(q)
 	if err != nil {
 		return answer{}, err
 	}
-	typed, key := r.PostForm.Get("body"), r.PostForm.Get("key")
+	typed, key := q.PostForm.Get("body"), q.PostForm.Get("key")
 	refuse := func(status int, sentence string) (answer, error) {
-		if isHTMX(r) {
-			return answer{status: status, fragment: components.ComposerError(p, sentence), target: "#composer-error", swap: "innerHTML"}, nil
+		if q.isHTMX() {
+			return answer{status: status, fragment: components.ComposerError(q.page, sentence), target: "#composer-error", swap: "innerHTML"}, nil
 		}
-		return h.newestOf(r, p, status, components.ChannelView{Channel: room, Body: typed, Error: sentence, Key: key})
+		return h.newestOf(q, status, components.ChannelView{Channel: room, Body: typed, Error: sentence, Key: key})
 	}
 	if len(key) > maxKey || !utf8.ValidString(key) || strings.ContainsRune(key, 0) {
 		key = "" // the page that is answered with gets another
-		return refuse(http.StatusBadRequest, p.Locale.KeyInvalid)
+		return refuse(http.StatusBadRequest, q.page.Locale.KeyInvalid)
 	}
 	body, err := store.Body(typed)
 	if err != nil {
-		return refuse(http.StatusUnprocessableEntity, bodyError(p.Locale, err, typed))
+		return refuse(http.StatusUnprocessableEntity, bodyError(q.page.Locale, err, typed))
 	}
-	if !h.posts.allow(viewerKey(p)) {
-		a, err := refuse(http.StatusTooManyRequests, p.Locale.TooManyPosts.Text)
+	if !h.posts.allow(viewerKey(q.page)) {
+		a, err := refuse(http.StatusTooManyRequests, q.page.Locale.TooManyPosts.Text)
 		a.retryAfter = retryAfter
 		return a, err
 	}
-	m, err := h.Store.Post(r.Context(), room, *p.Viewer, body, key, time.Now())
+	m, err := h.Store.Post(q.Context(), room, *q.viewer, body, key, time.Now())
 	if err != nil {
 		return answer{}, err
 	}
@@ -73,16 +73,16 @@ func (h *Handlers) post(r *http.Request, p *components.Page) (answer, error) {
 }
 
 // deleteMessage takes one of the viewer's own messages away.
-func (h *Handlers) deleteMessage(r *http.Request, p *components.Page) (answer, error) {
-	room, err := h.findRoom(r, p)
+func (h *Handlers) deleteMessage(q *request) (answer, error) {
+	room, err := h.findRoom(q)
 	if err != nil {
 		return answer{}, err
 	}
-	id, err := strconv.ParseInt(r.PathValue("id"), 10, 64)
+	id, err := strconv.ParseInt(q.PathValue("id"), 10, 64)
 	if err != nil {
 		return answer{}, errNoPage
 	}
-	if err := h.Store.DeleteMessage(r.Context(), room.ID, id, p.Viewer.ID); err != nil {
+	if err := h.Store.DeleteMessage(q.Context(), room.ID, id, q.viewer.ID); err != nil {
 		return answer{}, err
 	}
 	return leadsTo(components.ChannelPath(room.Name)).says(flashMessageDeleted, ""), nil

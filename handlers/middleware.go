@@ -8,8 +8,6 @@ import (
 	"path"
 	"strings"
 	"time"
-
-	"hubbub/components"
 )
 
 // policy allows what Hubbub itself serves and nothing else, nowhere inline.
@@ -81,7 +79,7 @@ func (h *Handlers) sameOrigin(next http.Handler) http.Handler {
 		}
 	}
 	protection.SetDenyHandler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		bounded(h.sessions.LoadAndSave(h.serve(func(*http.Request, *components.Page) (answer, error) {
+		bounded(h.sessions.LoadAndSave(h.serve(func(*request) (answer, error) {
 			return answer{}, errCrossOrigin
 		}))).ServeHTTP(w, r)
 	}))

@@ -1,17 +1,11 @@
 package handlers
 
-import (
-	"net/http"
-
-	"hubbub/components"
-)
-
 // typing says that the viewer types. Others forget it within seconds.
-func (h *Handlers) typing(r *http.Request, p *components.Page) (answer, error) {
-	room, err := h.findRoom(r, p)
+func (h *Handlers) typing(q *request) (answer, error) {
+	room, err := h.findRoom(q)
 	if err != nil {
 		return answer{}, err
 	}
-	h.live.Typing(room, p.Viewer)
+	h.live.Typing(room, q.viewer)
 	return done(), nil
 }

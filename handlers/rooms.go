@@ -17,12 +17,12 @@ import (
 
 // findRoom returns the room that a request names, if the viewer may see it. It
 // fails with store.ErrNotFound otherwise, whether there is such a room or not.
-func (h *Handlers) findRoom(r *http.Request, _ *components.Page) (store.Channel, error) {
-	name, err := store.ChannelName(r.PathValue("channel"))
+func (h *Handlers) findRoom(q *request) (store.Channel, error) {
+	name, err := store.ChannelName(q.PathValue("channel"))
 	if err != nil {
 		return store.Channel{}, store.ErrNotFound
 	}
-	room, err := h.Store.ChannelByName(r.Context(), name)
+	room, err := h.Store.ChannelByName(q.Context(), name)
 	if err == nil {
 		h.live.Reached(room)
 	}
@@ -30,44 +30,44 @@ func (h *Handlers) findRoom(r *http.Request, _ *components.Page) (store.Channel,
 }
 
 // room shows a room: its newest messages, or those before or after one.
-func (h *Handlers) room(r *http.Request, p *components.Page) (answer, error) {
-	room, err := h.findRoom(r, p)
+func (h *Handlers) room(q *request) (answer, error) {
+	room, err := h.findRoom(q)
 	if errors.Is(err, store.ErrNotFound) {
-		return missingRoom(r, p), nil
+		return missingRoom(q), nil
 	}
 	if err != nil {
 		return answer{}, err
 	}
-	if room.Name != r.PathValue("channel") {
+	if room.Name != q.PathValue("channel") {
 		path := components.ChannelPath(room.Name)
-		if r.URL.RawQuery != "" {
-			path += "?" + r.URL.RawQuery
+		if q.URL.RawQuery != "" {
+			path += "?" + q.URL.RawQuery
 		}
 		return leadsTo(path), nil
 	}
-	before, err := position(r.URL.Query(), "before")
+	before, err := position(q.URL.Query(), "before")
 	if err != nil {
 		return answer{}, err
 	}
-	after, err := position(r.URL.Query(), "after")
+	after, err := position(q.URL.Query(), "after")
 	if err != nil {
 		return answer{}, err
 	}
 	switch {
-	case acceptsJSON(r):
-		return h.roomAsJSON(r, room, before, after)
+	case q.acceptsJSON():
+		return h.roomAsJSON(q, room, before, after)
 	case before > 0:
-		return h.roomBefore(r, p, room, before)
+		return h.roomBefore(q, room, before)
 	case after > 0:
-		return h.roomAfter(r, p, room, after)
+		return h.roomAfter(q, room, after)
 	default:
-		return h.newestOf(r, p, http.StatusOK, components.ChannelView{Channel: room, Marking: r.URL.Query().Has("mark")})
+		return h.newestOf(q, http.StatusOK, components.ChannelView{Channel: room, Marking: q.URL.Query().Has("mark")})
 	}
 }
 
 // roomBefore shows the messages before one.
-func (h *Handlers) roomBefore(r *http.Request, p *components.Page, room store.Channel, before int64) (answer, error) {
-	messages, err := h.Store.Before(r.Context(), room.ID, before, hub.WindowSize+1)
+func (h *Handlers) roomBefore(q *request, room store.Channel, before int64) (answer, error) {
+	messages, err := h.Store.Before(q.Context(), room.ID, before, hub.WindowSize+1)
 	if err != nil {
 		return answer{}, err
 	}
@@ -76,13 +76,13 @@ func (h *Handlers) roomBefore(r *http.Request, p *components.Page, room store.Ch
 		messages = messages[1:]
 		view.Older = messages[0].ID
 	}
-	return h.earlierOf(r, p, view, messages)
+	return h.earlierOf(q, view, messages)
 }
 
 // roomAfter shows the messages after one, or leads to the newest where those are
 // all of them: that page goes on living.
-func (h *Handlers) roomAfter(r *http.Request, p *components.Page, room store.Channel, after int64) (answer, error) {
-	messages, err := h.Store.After(r.Context(), room.ID, after, hub.WindowSize+1)
+func (h *Handlers) roomAfter(q *request, room store.Channel, after int64) (answer, error) {
+	messages, err := h.Store.After(q.Context(), room.ID, after, hub.WindowSize+1)
 	if err != nil {
 		return answer{}, err
 	}
@@ -91,33 +91,33 @@ func (h *Handlers) roomAfter(r *http.Request, p *components.Page, room store.Cha
 	}
 	messages = messages[:hub.WindowSize]
 	view := components.ChannelView{Channel: room, Older: messages[0].ID, Newer: messages[len(messages)-1].ID}
-	return h.earlierOf(r, p, view, messages)
+	return h.earlierOf(q, view, messages)
 }
 
 // earlierOf completes the view with messages that need not be the newest.
-func (h *Handlers) earlierOf(r *http.Request, p *components.Page, view components.ChannelView, messages []store.Message) (_ answer, err error) {
-	if view.Rows, err = h.rows(r.Context(), messages); err != nil {
+func (h *Handlers) earlierOf(q *request, view components.ChannelView, messages []store.Message) (_ answer, err error) {
+	if view.Rows, err = h.rows(q.Context(), messages); err != nil {
 		return answer{}, err
 	}
 	// Who looks at earlier ones may not have read the newest, unless they have
 	// never been here: what was said before concerns nobody new.
-	positions, err := h.visit(r, p, &view, 0)
+	positions, err := h.visit(q, &view, 0)
 	if err != nil {
 		return answer{}, err
 	}
-	return h.roomPage(r, p, http.StatusOK, view, positions)
+	return h.roomPage(q, http.StatusOK, view, positions)
 }
 
 // newestOf completes the view with the room's newest messages.
-func (h *Handlers) newestOf(r *http.Request, p *components.Page, status int, view components.ChannelView) (answer, error) {
-	if err := h.newest(r.Context(), &view); err != nil {
+func (h *Handlers) newestOf(q *request, status int, view components.ChannelView) (answer, error) {
+	if err := h.newest(q.Context(), &view); err != nil {
 		return answer{}, err
 	}
-	positions, err := h.visit(r, p, &view, view.Revision)
+	positions, err := h.visit(q, &view, view.Revision)
 	if err != nil {
 		return answer{}, err
 	}
-	return h.roomPage(r, p, status, view, positions)
+	return h.roomPage(q, status, view, positions)
 }
 
 // newest completes the view with the rows of the room's window.
@@ -141,10 +141,10 @@ func (h *Handlers) newest(ctx context.Context, view *components.ChannelView) err
 // revision. It completes the view with the position before, negative for a first
 // visit, and returns the viewer's positions as they are then. A page that its
 // browser loads ahead of time is no visit.
-func (h *Handlers) visit(r *http.Request, p *components.Page, view *components.ChannelView, upTo int64) (*store.Positions, error) {
+func (h *Handlers) visit(q *request, view *components.ChannelView, upTo int64) (*store.Positions, error) {
 	// Read once for all that the page says of them: each time asks the database
 	// where there are other nodes.
-	positions, err := h.Store.Positions(r.Context(), p.Viewer.ID)
+	positions, err := h.Store.Positions(q.Context(), q.viewer.ID)
 	if err != nil {
 		return nil, err
 	}
@@ -153,50 +153,50 @@ func (h *Handlers) visit(r *http.Request, p *components.Page, view *components.C
 	if !visited {
 		view.Read, upTo = -1, max(upTo, view.Channel.Revision)
 	}
-	if isSpeculative(r) || visited && upTo <= position && p.Viewer.LastChannel == view.Channel.ID {
+	if q.isSpeculative() || visited && upTo <= position && q.viewer.LastChannel == view.Channel.ID {
 		return positions, nil
 	}
-	err = h.Store.Visit(r.Context(), p.Viewer.ID, view.Channel.ID, upTo, time.Now())
+	err = h.Store.Visit(q.Context(), q.viewer.ID, view.Channel.ID, upTo, time.Now())
 	if store.Unavailable(err) {
 		// A full disk keeps nobody from reading.
-		h.Log.WarnContext(r.Context(), "a visit could not be recorded", "channel", view.Channel.ID, "error", err)
+		h.Log.WarnContext(q.Context(), "a visit could not be recorded", "channel", view.Channel.ID, "error", err)
 		return positions, nil
 	}
 	if err != nil {
 		return nil, err
 	}
-	h.live.PositionChanged(p.Viewer.ID)
-	return h.Store.Positions(r.Context(), p.Viewer.ID)
+	h.live.PositionChanged(q.viewer.ID)
+	return h.Store.Positions(q.Context(), q.viewer.ID)
 }
 
 // isSpeculative reports whether a browser asks for a page that nobody may ever
 // look at: by HEAD, or ahead of time (Sec-Purpose, Fetch Standard 2.2.5).
-func isSpeculative(r *http.Request) bool {
-	return r.Method == http.MethodHead || strings.HasPrefix(r.Header.Get("Sec-Purpose"), "prefetch")
+func (q *request) isSpeculative() bool {
+	return q.Method == http.MethodHead || strings.HasPrefix(q.Header.Get("Sec-Purpose"), "prefetch")
 }
 
 // roomPage completes the view with what stands around the messages.
-func (h *Handlers) roomPage(r *http.Request, p *components.Page, status int, view components.ChannelView, positions *store.Positions) (_ answer, err error) {
+func (h *Handlers) roomPage(q *request, status int, view components.ChannelView, positions *store.Positions) (_ answer, err error) {
 	view.Channels = h.Store.ChannelsNear(positions, live.MaxNear)
-	if p.Unread, err = h.unread(r.Context(), positions); err != nil {
+	if q.page.Unread, err = h.unread(q.Context(), positions); err != nil {
 		return answer{}, err
 	}
-	view.Presence = h.live.Presence(view.Channel, p.Viewer)
+	view.Presence = h.live.Presence(view.Channel, q.viewer)
 	if view.Key == "" {
 		view.Key = newPostKey()
 	}
-	return answer{status: status, page: components.Channel(p, view)}, nil
+	return answer{status: status, page: components.Channel(q.page, view)}, nil
 }
 
 // missingRoom says that there is no such room and offers to create it.
-func missingRoom(r *http.Request, p *components.Page) answer {
-	view := components.MissingChannelView{Name: r.PathValue("channel")}
+func missingRoom(q *request) answer {
+	view := components.MissingChannelView{Name: q.PathValue("channel")}
 	if name, err := store.ChannelName(view.Name); err == nil {
 		view.Name, view.Valid = name.Text, true
 	}
-	words := errNoPage.words(p.Locale)
-	a := refuses(http.StatusNotFound, components.MissingChannel(p, view))
-	a.value = failureJSON{http.StatusNotFound, words.Title, p.Locale.MissingChannel(view.Name)}
+	words := errNoPage.words(q.page.Locale)
+	a := refuses(http.StatusNotFound, components.MissingChannel(q.page, view))
+	a.value = failureJSON{http.StatusNotFound, words.Title, q.page.Locale.MissingChannel(view.Name)}
 	return a
 }
 

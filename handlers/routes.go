@@ -66,8 +66,8 @@ func (h *Handlers) Routes() http.Handler {
 	on("GET /channels/{channel}/messages", leadToRoom)
 	on("GET /channels/{channel}/unread", leadToRoom)
 
-	pages.Handle("/", h.stream(func(w http.ResponseWriter, r *http.Request, _ *components.Page) error {
-		if methods := allowed(pages, r); methods != "" {
+	pages.Handle("/", h.stream(func(w http.ResponseWriter, q *request) error {
+		if methods := allowed(pages, q.Request); methods != "" {
 			w.Header().Set("Allow", methods)
 			return errMethod
 		}
@@ -94,11 +94,11 @@ func (h *Handlers) Routes() http.Handler {
 
 // lead leads to another path of ours.
 func lead(path string) handler {
-	return func(*http.Request, *components.Page) (answer, error) { return leadsTo(path), nil }
+	return func(*request) (answer, error) { return leadsTo(path), nil }
 }
 
-func leadToRoom(r *http.Request, _ *components.Page) (answer, error) {
-	return leadsTo(components.ChannelPath(r.PathValue("channel"))), nil
+func leadToRoom(q *request) (answer, error) {
+	return leadsTo(components.ChannelPath(q.PathValue("channel"))), nil
 }
 
 // allowed returns the methods that a path of ours is for, "" where there is no

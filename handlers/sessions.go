@@ -53,8 +53,8 @@ func (h *Handlers) newSessions() *scs.SessionManager {
 	m.Cookie.Secure = h.Secure
 	m.ErrorFunc = func(w http.ResponseWriter, r *http.Request, err error) {
 		_ = parseForm(r) // the page gives back what was typed
-		p := &components.Page{Base: h.base, Locale: language(r), Zone: h.Zone, Assets: h.Assets, Here: "/"}
-		h.write(w, r, p, h.failure(r, p, errors.Join(errUnavailable, err)))
+		q := h.anonymous(r)
+		h.write(w, q, h.failure(q, errors.Join(errUnavailable, err)))
 	}
 	return m
 }
@@ -90,14 +90,14 @@ func (codec) Decode(written []byte) (time.Time, map[string]any, error) {
 
 // home leads a user to the channel last visited, and shows everyone else the
 // way in.
-func (h *Handlers) home(r *http.Request, p *components.Page) (answer, error) {
-	next := localPath(r.URL.Query().Get("next"))
-	if p.Viewer == nil {
-		return shows(components.SignIn(p, components.SignInView{Next: next, Key: newKey()})), nil
+func (h *Handlers) home(q *request) (answer, error) {
+	next := localPath(q.URL.Query().Get("next"))
+	if q.viewer == nil {
+		return shows(components.SignIn(q.page, components.SignInView{Next: next, Key: newKey()})), nil
 	}
 	if next == "" {
 		next = "/channels"
-		channel, err := h.Store.Channel(r.Context(), p.Viewer.LastChannel)
+		channel, err := h.Store.Channel(q.Context(), q.viewer.LastChannel)
 		if err == nil {
 			next = components.ChannelPath(channel.Name)
 		} else if !errors.Is(err, store.ErrNotFound) {
@@ -109,51 +109,51 @@ func (h *Handlers) home(r *http.Request, p *components.Page) (answer, error) {
 
 // logIn gives someone a new name, or lets them in under their own with its
 // password. Nobody gets in as another by typing a name.
-func (h *Handlers) logIn(r *http.Request, p *components.Page) (answer, error) {
-	if p.Viewer != nil {
+func (h *Handlers) logIn(q *request) (answer, error) {
+	if q.viewer != nil {
 		// Their name may have no password: another session would lose it.
-		return leadsTo("/").says(flashAlreadySignedIn, p.Viewer.Name), nil
+		return leadsTo("/").says(flashAlreadySignedIn, q.viewer.Name), nil
 	}
-	if !h.logins.allow(addressKey(h.clientIP(r))) {
+	if !h.logins.allow(addressKey(h.clientIP(q.Request))) {
 		return answer{}, errManyLogins
 	}
 	view := components.SignInView{
-		Name: r.PostForm.Get("name"),
-		Next: localPath(r.PostForm.Get("next")),
-		Key:  r.PostForm.Get("key"),
+		Name: q.PostForm.Get("name"),
+		Next: localPath(q.PostForm.Get("next")),
+		Key:  q.PostForm.Get("key"),
 	}
 	refuse := func(status int) (answer, error) {
-		return refuses(status, components.SignIn(p, view)), nil
+		return refuses(status, components.SignIn(q.page, view)), nil
 	}
-	password := r.PostForm.Get("password")
+	password := q.PostForm.Get("password")
 	name, err := store.UserName(view.Name)
 	if err != nil {
-		view.NameError = nameError(p.Locale, err)
+		view.NameError = nameError(q.page.Locale, err)
 		return refuse(http.StatusUnprocessableEntity)
 	}
-	user, err := h.Store.UserByName(r.Context(), name)
+	user, err := h.Store.UserByName(q.Context(), name)
 	created := false
 	switch {
 	case errors.Is(err, store.ErrNotFound):
 		if password != "" {
-			if view.PasswordError = newPasswordError(p.Locale, password); view.PasswordError != "" {
+			if view.PasswordError = newPasswordError(q.page.Locale, password); view.PasswordError != "" {
 				view.AskPassword = true
 				return refuse(http.StatusUnprocessableEntity)
 			}
 		}
-		hash, err := h.hash(r.Context(), password)
+		hash, err := h.hash(q.Context(), password)
 		if err != nil {
 			return answer{}, err
 		}
-		user, err = h.Store.CreateUser(r.Context(), name, hash, formKey(view.Key), time.Now())
+		user, err = h.Store.CreateUser(q.Context(), name, hash, formKey(view.Key), time.Now())
 		if errors.Is(err, store.ErrNameTaken) {
 			// By the same form, a moment ago?
-			if user, err = h.Store.UserByName(r.Context(), name); err == nil && !user.MadeBy(formKey(view.Key), time.Now()) {
+			if user, err = h.Store.UserByName(q.Context(), name); err == nil && !user.MadeBy(formKey(view.Key), time.Now()) {
 				err = store.ErrNameTaken
 			}
 		}
 		if errors.Is(err, store.ErrNameTaken) || errors.Is(err, store.ErrNotFound) {
-			view.NameError = p.Locale.NameTaken(name.Text)
+			view.NameError = q.page.Locale.NameTaken(name.Text)
 			return refuse(http.StatusConflict)
 		}
 		if err != nil {
@@ -165,24 +165,24 @@ func (h *Handlers) logIn(r *http.Request, p *components.Page) (answer, error) {
 	case user.MadeBy(formKey(view.Key), time.Now()):
 		created = true
 	case !user.HasPassword():
-		view.NameError = p.Locale.NameTaken(name.Text)
+		view.NameError = q.page.Locale.NameTaken(name.Text)
 		return refuse(http.StatusConflict)
 	case password == "":
 		view.AskPassword = true
-		view.NameError = p.Locale.NameNeedsPassword(name.Text)
+		view.NameError = q.page.Locale.NameNeedsPassword(name.Text)
 		return refuse(http.StatusConflict)
 	default:
-		matches, err := h.matches(r.Context(), password, user.Password)
+		matches, err := h.matches(q.Context(), password, user.Password)
 		if err != nil {
 			return answer{}, err
 		}
 		if !matches {
 			view.AskPassword = true
-			view.PasswordError = p.Locale.PasswordWrong
+			view.PasswordError = q.page.Locale.PasswordWrong
 			return refuse(http.StatusUnprocessableEntity)
 		}
 	}
-	if err := h.begin(r.Context(), user); err != nil {
+	if err := h.begin(q.Context(), user); err != nil {
 		return answer{}, err
 	}
 	a := leadsTo(cmp.Or(view.Next, "/"))
@@ -223,39 +223,39 @@ func (h *Handlers) prolong(ctx context.Context) {
 }
 
 // askLogOut warns that a name without a password would be lost.
-func (h *Handlers) askLogOut(r *http.Request, p *components.Page) (answer, error) {
-	if p.Viewer.HasPassword() {
+func (h *Handlers) askLogOut(q *request) (answer, error) {
+	if q.viewer.HasPassword() {
 		return leadsTo("/user"), nil // nothing would be lost
 	}
-	return shows(components.LogOut(p, components.LogOutView{})), nil
+	return shows(components.LogOut(q.page, components.LogOutView{})), nil
 }
 
 // logOut ends the session. A name without a password is only given up when
 // that is confirmed; a password sent along saves it.
-func (h *Handlers) logOut(r *http.Request, p *components.Page) (answer, error) {
-	if p.Viewer == nil {
+func (h *Handlers) logOut(q *request) (answer, error) {
+	if q.viewer == nil {
 		return leadsTo("/"), nil
 	}
-	if p.Viewer.HasPassword() && r.PostForm.Has("password") {
+	if q.viewer.HasPassword() && q.PostForm.Has("password") {
 		// An old page: the password that it would set is not the one there is.
 		return leadsTo("/user"), nil
 	}
-	if !p.Viewer.HasPassword() && r.PostForm.Get("confirm") == "" {
-		if !r.PostForm.Has("password") {
+	if !q.viewer.HasPassword() && q.PostForm.Get("confirm") == "" {
+		if !q.PostForm.Has("password") {
 			return leadsTo("/logout"), nil
 		}
-		password := r.PostForm.Get("password")
-		if sentence := newPasswordError(p.Locale, password); sentence != "" {
-			return refuses(http.StatusUnprocessableEntity, components.LogOut(p, components.LogOutView{PasswordError: sentence})), nil
+		password := q.PostForm.Get("password")
+		if sentence := newPasswordError(q.page.Locale, password); sentence != "" {
+			return refuses(http.StatusUnprocessableEntity, components.LogOut(q.page, components.LogOutView{PasswordError: sentence})), nil
 		}
-		if err := h.replacePassword(r.Context(), p.Viewer, password); err != nil {
+		if err := h.replacePassword(q.Context(), q.viewer, password); err != nil {
 			return answer{}, err
 		}
 	}
-	if err := h.sessions.Destroy(r.Context()); err != nil {
+	if err := h.sessions.Destroy(q.Context()); err != nil {
 		return answer{}, err
 	}
-	h.live.UserChanged(p.Viewer.ID)
+	h.live.UserChanged(q.viewer.ID)
 	return leadsTo("/").says(flashLoggedOut, ""), nil
 }
 

@@ -26,49 +26,49 @@ func nameError(l *locale.Locale, err error) string {
 }
 
 // user shows the viewer's own page.
-func (h *Handlers) user(_ *http.Request, p *components.Page) (answer, error) {
-	return shows(components.User(p, components.UserView{})), nil
+func (h *Handlers) user(q *request) (answer, error) {
+	return shows(components.User(q.page, components.UserView{})), nil
 }
 
 // setPassword sets, changes or removes the viewer's password. It ends every
 // other session of the user.
-func (h *Handlers) setPassword(r *http.Request, p *components.Page) (answer, error) {
+func (h *Handlers) setPassword(q *request) (answer, error) {
 	var view components.UserView
 	refuse := func() (answer, error) {
-		return refuses(http.StatusUnprocessableEntity, components.User(p, view)), nil
+		return refuses(http.StatusUnprocessableEntity, components.User(q.page, view)), nil
 	}
-	if !h.logins.allow(addressKey(h.clientIP(r))) {
+	if !h.logins.allow(addressKey(h.clientIP(q.Request))) {
 		return answer{}, errManyLogins
 	}
-	had := p.Viewer.HasPassword()
+	had := q.viewer.HasPassword()
 	if had {
-		matches, err := h.matches(r.Context(), r.PostForm.Get("current"), p.Viewer.Password)
+		matches, err := h.matches(q.Context(), q.PostForm.Get("current"), q.viewer.Password)
 		if err != nil {
 			return answer{}, err
 		}
-		if !matches && r.PostForm.Has("remove") {
-			view.RemoveError = p.Locale.PasswordWrong
+		if !matches && q.PostForm.Has("remove") {
+			view.RemoveError = q.page.Locale.PasswordWrong
 			return refuse()
 		}
 		if !matches {
-			view.CurrentError = p.Locale.PasswordWrong
+			view.CurrentError = q.page.Locale.PasswordWrong
 			return refuse()
 		}
 	}
-	password := r.PostForm.Get("password")
+	password := q.PostForm.Get("password")
 	told := flashPasswordSet
 	switch {
-	case had && r.PostForm.Has("remove"):
+	case had && q.PostForm.Has("remove"):
 		password, told = "", flashPasswordRemoved
 	case had:
 		told = flashPasswordChanged
 		fallthrough
 	default:
-		if view.PasswordError = newPasswordError(p.Locale, password); view.PasswordError != "" {
+		if view.PasswordError = newPasswordError(q.page.Locale, password); view.PasswordError != "" {
 			return refuse()
 		}
 	}
-	if err := h.replacePassword(r.Context(), p.Viewer, password); err != nil {
+	if err := h.replacePassword(q.Context(), q.viewer, password); err != nil {
 		return answer{}, err
 	}
 	return leadsTo("/user").says(told, ""), nil

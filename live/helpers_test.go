@@ -103,7 +103,7 @@ func (n *node) serve(w http.ResponseWriter, r *http.Request) {
 		var user store.User
 		if user, err = n.Store.User(r.Context(), id); err == nil {
 			err = n.Serve(w, r, Request{
-				Page: &components.Page{Viewer: &user}, Room: &n.room,
+				Viewer: &user, Page: &components.Page{}, Room: &n.room,
 				Token: token, Deadline: time.Now().Add(time.Hour), Started: func() {},
 			})
 		}

@@ -56,6 +56,7 @@ func GivenUp(ctx context.Context, err error) bool {
 
 // Request is a request for live changes.
 type Request struct {
+	Viewer   *store.User // nil when signed out
 	Page     *components.Page
 	Token    string         // of the viewer's session
 	Deadline time.Time      // of the viewer's session
@@ -144,7 +145,7 @@ func (s *Server) Serve(w http.ResponseWriter, r *http.Request, q Request) error 
 // subscribe completes a connection with the subscriber to what comes after what
 // its page holds.
 func (s *Server) subscribe(ctx context.Context, c *connection, q Request) (err error) {
-	viewer := q.Page.Viewer
+	viewer := q.Viewer
 	c.userID, c.token, c.deadline = viewer.ID, strings.Clone(q.Token), q.Deadline
 	if q.Room == nil {
 		c.subscriber = s.hubs.NewSubscriber()

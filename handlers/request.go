@@ -1,7 +1,6 @@
 package handlers
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -9,21 +8,56 @@ import (
 	"runtime/debug"
 
 	"hubbub/components"
-	"hubbub/locale"
 	"hubbub/store"
 )
 
+// request is what handlers answer: an HTTP request, who makes it, and what every
+// page shows.
+type request struct {
+	*http.Request
+	viewer *store.User      // nil when signed out
+	page   *components.Page // what templates get of it
+}
+
+// anonymous returns a request of which it is not known who makes it.
+func (h *Handlers) anonymous(r *http.Request) *request {
+	return &request{Request: r, page: &components.Page{
+		Base:   h.base,
+		Locale: language(r),
+		Zone:   h.Zone,
+		Assets: h.Assets,
+		Here:   "/",
+	}}
+}
+
+// newRequest returns a request. It can be answered even where there is an error.
+func (h *Handlers) newRequest(r *http.Request) (*request, error) {
+	q := h.anonymous(r)
+	if r.Method == http.MethodGet {
+		q.page.Here = r.URL.RequestURI()
+	}
+	viewer, err := h.viewer(r.Context())
+	if err != nil {
+		return q, err
+	}
+	if viewer != nil {
+		q.viewer = viewer
+		q.page.Viewer = &components.Viewer{ID: viewer.ID, Name: viewer.Name, HasPassword: viewer.HasPassword(), CreatedAt: viewer.CreatedAt}
+	}
+	return q, nil
+}
+
 // serve turns a handler into an http.Handler.
 func (h *Handlers) serve(answer handler) http.Handler {
-	return h.stream(func(w http.ResponseWriter, r *http.Request, p *components.Page) error {
+	return h.stream(func(w http.ResponseWriter, q *request) error {
 		// Not in a stream, which writes its session at its end, over what has
 		// become of it meanwhile.
-		if p.Viewer != nil {
-			h.prolong(r.Context())
+		if q.viewer != nil {
+			h.prolong(q.Context())
 		}
-		a, err := answer(r, p)
+		a, err := answer(q)
 		if err == nil {
-			h.write(w, r, p, a)
+			h.write(w, q, a)
 		}
 		return err
 	})
@@ -33,21 +67,21 @@ func (h *Handlers) serve(answer handler) http.Handler {
 // language, reads the form, and answers for errors.
 func (h *Handlers) stream(answer streamer) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		p, err := h.newPage(r)
+		q, err := h.newRequest(r)
 		if err == nil && r.Method == http.MethodPost {
 			err = parseForm(r)
 		}
 		if err == nil {
-			err = attempt(answer, w, r, p)
+			err = attempt(answer, w, q)
 		}
 		if err != nil {
-			h.write(w, r, p, h.failure(r, p, err))
+			h.write(w, q, h.failure(q, err))
 		}
 	})
 }
 
 // attempt turns a panic, which concerns one request only, into an error.
-func attempt(answer streamer, w http.ResponseWriter, r *http.Request, p *components.Page) (err error) {
+func attempt(answer streamer, w http.ResponseWriter, q *request) (err error) {
 	defer func() {
 		cause := recover()
 		if known, ok := cause.(error); ok && errors.Is(known, http.ErrAbortHandler) {
@@ -57,28 +91,7 @@ func attempt(answer streamer, w http.ResponseWriter, r *http.Request, p *compone
 			err = fmt.Errorf("panic: %v\n%s", cause, debug.Stack())
 		}
 	}()
-	return answer(w, r, p)
-}
-
-// newPage returns what is known of every page. It is usable even with an
-// error.
-func (h *Handlers) newPage(r *http.Request) (*components.Page, error) {
-	p := &components.Page{
-		Base:   h.base,
-		Locale: language(r),
-		Zone:   h.Zone,
-		Assets: h.Assets,
-		Here:   "/",
-	}
-	if r.Method == http.MethodGet {
-		p.Here = r.URL.RequestURI()
-	}
-	viewer, err := h.viewer(r.Context())
-	if err != nil {
-		return p, err
-	}
-	p.Viewer = viewer
-	return p, nil
+	return answer(w, q)
 }
 
 func parseForm(r *http.Request) error {
@@ -90,38 +103,6 @@ func parseForm(r *http.Request) error {
 		return errBadRequest
 	}
 	return nil
-}
-
-// languageCookie remembers the language that someone chose.
-const languageCookie = "hubbub_lang"
-
-func language(r *http.Request) *locale.Locale {
-	choice := ""
-	if c, err := r.Cookie(languageCookie); err == nil {
-		choice = c.Value
-	}
-	return locale.Match(choice, r.Header.Get("Accept-Language"))
-}
-
-// chooseLanguage remembers a language, signed in or not.
-func (h *Handlers) chooseLanguage(r *http.Request, _ *components.Page) (answer, error) {
-	for _, l := range locale.All() {
-		if l.Lang == r.PostForm.Get("lang") {
-			a := leadsTo(cmp.Or(localPath(r.PostForm.Get("next")), "/"))
-			a.cookies = []*http.Cookie{h.cookie(languageCookie, l.Lang, 365*24*60*60)}
-			return a, nil
-		}
-	}
-	return answer{}, errBadRequest
-}
-
-// cookie returns a cookie for our pages that script cannot read. It lives for
-// maxAge seconds; a negative number ends it.
-func (h *Handlers) cookie(name, value string, maxAge int) *http.Cookie {
-	return &http.Cookie{
-		Name: name, Value: value, Path: h.base + "/", MaxAge: maxAge,
-		HttpOnly: true, Secure: h.Secure, SameSite: http.SameSiteLaxMode,
-	}
 }
 
 // sessionOver reports whether the session with a token has ended. The context
