@@ -11,7 +11,7 @@ func TestCacheIsFresh(t *testing.T) {
 	onBoth(t, func(t *testing.T, database string) {
 		s := openStore(t, database)
 		u, c := newUser(t, s, "Anna"), newChannel(t, s, "general")
-		check(t, s.Visit(t.Context(), u.ID, c.ID, 0, noon))
+		check(t, s.Visit(t.Context(), own(u.ID), c.ID, 0, noon))
 		stop := make(chan struct{})
 		var readers sync.WaitGroup
 		for range 4 {
@@ -25,7 +25,7 @@ func TestCacheIsFresh(t *testing.T) {
 					if _, err := s.User(t.Context(), u.ID); err != nil {
 						t.Error(err)
 					}
-					if _, err := s.Position(t.Context(), u.ID, c.ID); err != nil {
+					if _, err := s.Position(t.Context(), own(u.ID), c.ID); err != nil {
 						t.Error(err)
 					}
 					if _, _, err := s.Sessions().FindCtx(t.Context(), "token"); err != nil {
@@ -39,14 +39,14 @@ func TestCacheIsFresh(t *testing.T) {
 			if got := must[User](t)(s.User(t.Context(), u.ID)); got != changed {
 				t.Fatalf("the user is %+v after a change to %+v", got, changed)
 			}
-			check(t, s.Read(t.Context(), u.ID, c.ID, i))
+			check(t, s.Read(t.Context(), own(u.ID), c.ID, i))
 			wantPosition(t, s, u, c, i)
 			check(t, s.Sessions().CommitCtx(t.Context(), "token", []byte{byte(i)}, noon.AddDate(10, 0, 0)))
 			if data, found, err := s.Sessions().FindCtx(t.Context(), "token"); !found || err != nil || data[0] != byte(i) {
 				t.Fatalf("the session is %v, %v, %v after a change to %d", data, found, err, byte(i))
 			}
 			m := post(t, s, c, u, "body")
-			if got := must[Channel](t)(s.Channel(t.Context(), c.ID)); got.Revision != m.Revision {
+			if got := must[Channel](t)(s.Channel(t.Context(), Everything(), c.ID)); got.Revision != m.Revision {
 				t.Fatalf("the channel is at %d after %d", got.Revision, m.Revision)
 			}
 		}

@@ -14,6 +14,13 @@ type engine interface {
 	// open returns the one connection that writes and those that read.
 	open(ctx context.Context) (writing, readers *pool, err error)
 
+	// single returns one connection to a database that is there already.
+	single() (*pool, error)
+
+	// explain turns an error of opening into one that says what is wrong and what
+	// can be done.
+	explain(err error) error
+
 	// alone runs do while no other node does, on one connection. It fails where
 	// another does for long, a minute on PostgreSQL. Where it could begin, it
 	// returns what do does.
@@ -32,16 +39,17 @@ type engine interface {
 	// as it takes.
 	writeLimit() time.Duration
 
-	// brief is a statement after which a transaction waits for a lock for two
+	// shortWait is a statement after which a transaction waits for a lock for two
 	// seconds at most, "" where a lock keeps nobody else waiting.
-	brief() string
+	shortWait() string
 
 	// inOrder is a statement that has transactions which run it wait for each
 	// other, "" where they do anyway.
 	inOrder() string
 
-	// isTaken says whether a write failed because a unique value exists already.
-	isTaken(err error) bool
+	// intact fails where what was opened is not what lies there now, so that
+	// commits would be lost.
+	intact() error
 
 	// blocked says whether a write failed because others have locked for too long
 	// what it needs.
@@ -63,4 +71,25 @@ func engineOf(database string) (engine, error) {
 	default:
 		return nil, fmt.Errorf("a database is a folder or postgres://…, not %s://…", scheme)
 	}
+}
+
+// Exclusively runs do on a connection to a database that no other Hubbub opens
+// or migrates meanwhile. The database is as in Open, but a folder must have one.
+// What do calls as migrate brings the database to the newest schema.
+//
+// It is for tools that work on the tables themselves.
+func Exclusively(ctx context.Context, database string, do func(conn *sql.Conn, migrate func() error) error) error {
+	engine, err := engineOf(database)
+	if err != nil {
+		return err
+	}
+	db, err := engine.single()
+	if err != nil {
+		return err
+	}
+	err = engine.alone(ctx, db.DB, func(conn *sql.Conn) error {
+		return do(conn, func() error { return migrateAlone(ctx, engine, conn) })
+	})
+	_ = db.Close() // what is done by then is done
+	return err
 }

@@ -82,7 +82,7 @@ func TestForgotten(t *testing.T) {
 	var work sync.WaitGroup
 	for range 8 { // for several connections
 		work.Go(func() {
-			if _, _, err := s.Newest(t.Context(), c.ID, 9); err != nil {
+			if _, _, err := s.Newest(t.Context(), Everything(), c.ID, 9); err != nil {
 				t.Error(err)
 			}
 		})
@@ -103,7 +103,7 @@ func TestForgotten(t *testing.T) {
 		})
 	}
 	work.Go(func() {
-		if _, err := s.Post(ctx, c, anna, "hello", "", noon); err != nil || time.Since(began) > soon {
+		if _, err := s.Post(ctx, Everything(), c, anna, Draft{Body: "hello"}, noon); err != nil || time.Since(began) > soon {
 			t.Errorf("a write ends after %v with %v", time.Since(began), err)
 		}
 	})

@@ -79,7 +79,7 @@ func openReader(t testing.TB, database string) *pool {
 	t.Helper()
 	var other *pool
 	switch engine := must[engine](t)(engineOf(database)).(type) {
-	case sqliteIn:
+	case *sqlite:
 		other = must[*pool](t)(openSQLite(engine.path(), "deferred", 1))
 	case *postgres:
 		other = engine.connect(1)
@@ -126,12 +126,38 @@ func newUser(t testing.TB, s *Store, name string) User {
 
 func newChannel(t testing.TB, s *Store, name string) Channel {
 	t.Helper()
-	return must[Channel](t)(s.CreateChannel(t.Context(), channelName(t, name), noon))
+	return must[Channel](t)(s.CreateChannel(t.Context(), channelName(t, name), KindOpen, 0, noon))
 }
 
 func post(t testing.TB, s *Store, c Channel, u User, body string) Message {
 	t.Helper()
-	return must[Message](t)(s.Post(t.Context(), c, u, body, "", noon))
+	return must[Message](t)(s.Post(t.Context(), Everything(), c, u, Draft{Body: body}, noon))
+}
+
+// own returns the scope of a user who is a member of nothing that is not open.
+func own(userID int64) Scope { return Scope{userID: userID} }
+
+// scopeOf returns the scope of a user as it is now.
+func scopeOf(t testing.TB, s *Store, u User) Scope {
+	t.Helper()
+	return must[Scope](t)(s.Scope(t.Context(), u.ID))
+}
+
+// memberRole returns what a user is in a channel. It fails with ErrNotFound.
+func memberRole(t testing.TB, s *Store, userID, channelID int64) (role Role, err error) {
+	t.Helper()
+	err = s.readers.QueryRowContext(t.Context(), `SELECT role FROM members WHERE user_id = $1 AND channel_id = $2`, userID, channelID).Scan(&role)
+	return role, notFound(err)
+}
+
+// messagesIn returns the messages among changes.
+func messagesIn(changes []Change) (messages []Message) {
+	for _, change := range changes {
+		if m, ok := change.(MessageChanged); ok {
+			messages = append(messages, m.Message)
+		}
+	}
+	return messages
 }
 
 // ids returns the ids of messages.

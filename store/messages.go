@@ -11,8 +11,14 @@ import (
 // MaxBody is the longest body of a message, in characters.
 const MaxBody = 4000
 
-// ErrNotAuthor says that the message is another's.
-var ErrNotAuthor = errors.New("the message is another's")
+// What can be wrong with a change of messages.
+var (
+	// ErrNotAuthor says that the message is another's.
+	ErrNotAuthor = errors.New("the message is another's")
+
+	// ErrKeyUsed says that the author has posted something else under the key.
+	ErrKeyUsed = errors.New("something else was posted under the key")
+)
 
 // Message is what a user posted. A deleted one keeps its numbers and loses
 // its body. As a change in its channel it is the message after that change.
@@ -53,19 +59,28 @@ func scanMessages(rows *sql.Rows) ([]Message, error) {
 	return messages, rows.Err()
 }
 
-// Post adds a message to a channel. A key that the author has used in the
-// channel before adds nothing and returns the message that it named, as it is
-// now; "" is no key.
-func (s *Store) Post(ctx context.Context, channel Channel, author User, body, key string, now time.Time) (Message, error) {
+// Draft is what a person wants to post.
+type Draft struct {
+	Body string
+	Key  string // the author's name for this post, so that it is made once; "" for none
+}
+
+// Post adds a message to a channel that the scope sees. It fails with
+// ErrNotFound.
+//
+// The same draft under a key that the author has used in the channel before adds
+// nothing and returns the message that it made, as it is now. Another text under
+// such a key, and the key of a deleted message, is ErrKeyUsed.
+func (s *Store) Post(ctx context.Context, scope Scope, channel Channel, author User, draft Draft, now time.Time) (Message, error) {
 	var posted Message
 	err := s.writeWith(ctx, lockChannel(channel.ID), func(ctx context.Context, t *tx) error {
 		m := Message{
 			ChannelID: channel.ID, Channel: channel.Name,
 			AuthorID: author.ID, AuthorName: author.Name,
-			PostedAt: now.UTC().Truncate(time.Microsecond), Body: body,
+			PostedAt: now.UTC().Truncate(time.Microsecond), Body: draft.Body,
 		}
 		var err error
-		if m.Revision, err = nextRevision(ctx, t, channel.ID); err != nil {
+		if m.Revision, err = nextRevision(ctx, t, scope, channel.ID); err != nil {
 			return err
 		}
 		m.ID = m.Revision
@@ -74,42 +89,67 @@ func (s *Store) Post(ctx context.Context, channel Channel, author User, body, ke
 			VALUES ($1, $2, $2, $3, $4, 0, $5, $6)
 			ON CONFLICT (channel_id, author_id, post_key) WHERE post_key IS NOT NULL DO NOTHING`,
 			m.ChannelID, m.ID, m.AuthorID, m.PostedAt.UnixMicro(), m.Body,
-			sql.NullString{String: key, Valid: key != ""})
+			sql.NullString{String: draft.Key, Valid: draft.Key != ""})
 		if err != nil {
 			return err
 		}
 		if n, err := added.RowsAffected(); err != nil || n == 1 {
-			t.changed(m)
+			t.changed(MessageChanged{m})
 			posted = m
 			return err
 		}
-		// The key was used before.
-		lastRevision(t, channel.ID)
-		posted, err = scanMessage(t.QueryRowContext(ctx, selectMessages+`
-			WHERE m.channel_id = $1 AND m.author_id = $2 AND m.post_key = $3`, channel.ID, author.ID, key))
-		return err
+		undoRevision(t, channel.ID)
+		before, err := scanMessage(t.QueryRowContext(ctx, selectMessages+`
+			WHERE m.channel_id = $1 AND m.author_id = $2 AND m.post_key = $3`, channel.ID, author.ID, draft.Key))
+		if err != nil {
+			return err
+		}
+		if before.Deleted || before.Body != draft.Body {
+			return refuse(ErrKeyUsed)
+		}
+		posted = before
+		return nil
 	})
 	return posted, err
 }
 
+// Message returns a message. It fails with ErrNotFound, also where the message is
+// deleted.
+func (s *Store) Message(ctx context.Context, scope Scope, channelID, id int64) (Message, error) {
+	m, err := readMessage(ctx, s.readers, scope, channelID, id)
+	if err == nil && m.Deleted {
+		err = ErrNotFound
+	}
+	if err != nil {
+		return Message{}, err
+	}
+	return m, nil
+}
+
+// readMessage reads a message that a scope sees, deleted or not.
+func readMessage(ctx context.Context, from querier, scope Scope, channelID, id int64) (Message, error) {
+	return scanMessage(from.QueryRowContext(ctx, selectMessages+`
+		WHERE m.channel_id = $1 AND m.id = $2 AND c.kind <= $3`, channelID, id, scope.highest(channelID)))
+}
+
 // DeleteMessage takes the body of a message away for good. It fails with
-// ErrNotFound and, where the message is not by that author, with ErrNotAuthor.
-// To delete what is deleted already changes nothing.
-func (s *Store) DeleteMessage(ctx context.Context, channelID, id, authorID int64) error {
+// ErrNotFound and, where the message is not by the scope's user, with
+// ErrNotAuthor. To delete what is deleted already changes nothing.
+func (s *Store) DeleteMessage(ctx context.Context, scope Scope, channelID, id int64) error {
+	// Most refusals are found here, where they keep no write waiting.
+	if m, err := readOwn(ctx, s.readers, scope, channelID, id); err != nil || m.Deleted {
+		return err
+	}
 	return s.writeWith(ctx, lockChannel(channelID), func(ctx context.Context, t *tx) error {
-		m, err := scanMessage(t.QueryRowContext(ctx, selectMessages+`
-			WHERE m.channel_id = $1 AND m.id = $2`, channelID, id))
-		if err != nil {
+		m, err := readOwn(ctx, t, scope, channelID, id)
+		if errors.Is(err, ErrNotFound) || errors.Is(err, ErrNotAuthor) {
+			return refuse(err)
+		}
+		if err != nil || m.Deleted {
 			return err
 		}
-		if m.AuthorID != authorID {
-			return ErrNotAuthor
-		}
-		if m.Deleted {
-			return nil
-		}
 		m.Deleted, m.Body = true, ""
-		if m.Revision, err = nextRevision(ctx, t, channelID); err != nil {
+		if m.Revision, err = nextRevision(ctx, t, scope, channelID); err != nil {
 			return err
 		}
 		deleted, err := t.ExecContext(ctx, `
@@ -119,43 +159,58 @@ func (s *Store) DeleteMessage(ctx context.Context, channelID, id, authorID int64
 			return err
 		}
 		if n, err := deleted.RowsAffected(); err != nil || n == 1 {
-			t.changed(m)
+			t.changed(MessageChanged{m})
 			return err
 		}
-		lastRevision(t, channelID) // another node was quicker
+		undoRevision(t, channelID) // another node has just deleted it
 		return nil
 	})
 }
 
-// numbers is where a transaction is with the revisions of a channel.
+// readOwn reads a message, deleted or not. It fails with ErrNotFound and, where
+// the message is not by the scope's user, with ErrNotAuthor.
+func readOwn(ctx context.Context, from querier, scope Scope, channelID, id int64) (Message, error) {
+	m, err := readMessage(ctx, from, scope, channelID, id)
+	if err == nil && m.AuthorID != scope.userID {
+		err = ErrNotAuthor
+	}
+	return m, err
+}
+
+// numbers is how far a transaction has numbered the changes of a channel.
 type numbers struct {
 	stored int64 // in the channel's row
-	next   int64 // of the next change, less one
+	last   int64 // of the last change
+	kind   Kind  // of the channel
 }
 
-// nextRevision raises a channel's revision for a change in this transaction.
-// Whoever else changes the channel, on whatever node, waits for its end. What
-// further changes raise is only written by storeRevisions.
-func nextRevision(ctx context.Context, t *tx, channelID int64) (int64, error) {
-	if n, ok := t.numbers[channelID]; ok {
-		n.next++
+// nextRevision raises a channel's revision for a change in this transaction, if
+// the scope may write there. Other writers of the channel, on any node, wait
+// until the transaction ends. The channel's row is written at the first change
+// here, and for all others by storeRevisions.
+func nextRevision(ctx context.Context, t *tx, scope Scope, channelID int64) (int64, error) {
+	n, ok := t.numbers[channelID]
+	if !ok {
+		err := t.QueryRowContext(ctx, `
+			UPDATE channels SET revision = revision + 1 WHERE id = $1 RETURNING revision, kind`, channelID).Scan(&n.stored, &n.kind)
+		if err != nil {
+			return 0, refuseMissing(err)
+		}
+		n.last = n.stored - 1
 		t.numbers[channelID] = n
-		return n.next, nil
 	}
-	var revision int64
-	err := t.QueryRowContext(ctx, `
-		UPDATE channels SET revision = revision + 1 WHERE id = $1 RETURNING revision`, channelID).Scan(&revision)
-	if err != nil {
-		return 0, notFound(err)
+	if err := t.allowKind(ctx, scope, channelID, n.kind); err != nil {
+		return 0, err
 	}
-	t.numbers[channelID] = numbers{revision, revision}
-	return revision, nil
+	n.last++
+	t.numbers[channelID] = n
+	return n.last, nil
 }
 
-// lastRevision takes back what nextRevision did: there was nothing to change.
-func lastRevision(t *tx, channelID int64) {
+// undoRevision takes back the last revision, for there was nothing to change.
+func undoRevision(t *tx, channelID int64) {
 	n := t.numbers[channelID]
-	n.next--
+	n.last--
 	t.numbers[channelID] = n
 }
 
@@ -163,10 +218,10 @@ func lastRevision(t *tx, channelID int64) {
 // transaction.
 func storeRevisions(ctx context.Context, t *tx) error {
 	for channelID, n := range t.numbers {
-		if n.next == n.stored {
+		if n.last == n.stored {
 			continue
 		}
-		if _, err := t.ExecContext(ctx, `UPDATE channels SET revision = $2 WHERE id = $1`, channelID, n.next); err != nil {
+		if _, err := t.ExecContext(ctx, `UPDATE channels SET revision = $2 WHERE id = $1`, channelID, n.last); err != nil {
 			return err
 		}
 	}
@@ -174,46 +229,48 @@ func storeRevisions(ctx context.Context, t *tx) error {
 }
 
 // Newest returns the newest messages of a channel, n at most, oldest first,
-// and the channel's revision at that moment.
-func (s *Store) Newest(ctx context.Context, channelID int64, n int) (messages []Message, revision int64, err error) {
+// and the channel's revision at that moment. It fails with ErrNotFound.
+func (s *Store) Newest(ctx context.Context, scope Scope, channelID int64, n int) (messages []Message, revision int64, err error) {
 	err = s.read(ctx, func(t *transaction) error {
-		if revision, err = readRevision(ctx, t, channelID); err != nil {
+		if revision, err = readRevision(ctx, t, scope, channelID); err != nil {
 			return err
 		}
-		messages, err = queryBefore(ctx, t, channelID, revision+1, n)
+		messages, err = queryBefore(ctx, t, scope, channelID, revision+1, n)
 		return err
 	})
 	return messages, revision, err
 }
 
 // Before returns the messages posted before the one with that id, n at most,
-// oldest first.
-func (s *Store) Before(ctx context.Context, channelID, id int64, n int) (messages []Message, err error) {
-	err = s.read(ctx, func(t *transaction) error {
-		messages, err = queryBefore(ctx, t, channelID, id, n)
-		return err
-	})
+// oldest first. It fails with ErrNotFound.
+func (s *Store) Before(ctx context.Context, scope Scope, channelID, id int64, n int) (messages []Message, err error) {
+	messages, err = queryBefore(ctx, s.readers, scope, channelID, id, n)
+	if err == nil && len(messages) == 0 {
+		err = s.visible(ctx, scope, channelID)
+	}
 	return messages, err
 }
 
 // After returns the messages posted after the one with that id, n at most,
-// oldest first.
-func (s *Store) After(ctx context.Context, channelID, id int64, n int) ([]Message, error) {
-	rows, err := s.readers.QueryContext(ctx, selectMessages+`
-		WHERE m.channel_id = $1 AND m.id > $2 AND m.deleted = 0 ORDER BY m.id LIMIT $3`, channelID, id, n)
-	if err != nil {
-		return nil, err
+// oldest first. It fails with ErrNotFound.
+func (s *Store) After(ctx context.Context, scope Scope, channelID, id int64, n int) ([]Message, error) {
+	messages, err := queryMessages(ctx, s.readers, `
+		WHERE m.channel_id = $1 AND m.id > $2 AND m.deleted = 0 AND c.kind <= $4 ORDER BY m.id LIMIT $3`,
+		channelID, id, n, scope.highest(channelID))
+	if err == nil && len(messages) == 0 {
+		err = s.visible(ctx, scope, channelID)
 	}
-	return scanMessages(rows)
+	return messages, err
 }
 
 // Changes returns what has changed in a channel after a revision, n changes
 // at most, in the order of their revisions, and the channel's revision at that
-// moment. A message that changed twice is there once, as it is now.
-func (s *Store) Changes(ctx context.Context, channelID, after int64, n int) (changes []Message, revision int64, err error) {
+// moment. A message that changed twice is there once, as it is now. It fails
+// with ErrNotFound.
+func (s *Store) Changes(ctx context.Context, scope Scope, channelID, after int64, n int) (changes []Message, revision int64, err error) {
 	// The latest revision is that of some message, so whoever has all changes
 	// has it too: one question is enough.
-	changes, err = queryChanges(ctx, s.readers, channelID, after, n)
+	changes, err = queryChanges(ctx, s.readers, scope, channelID, after, n)
 	if err != nil {
 		return nil, 0, err
 	}
@@ -221,10 +278,10 @@ func (s *Store) Changes(ctx context.Context, channelID, after int64, n int) (cha
 		return changes, changes[count-1].Revision, nil
 	}
 	err = s.read(ctx, func(t *transaction) error {
-		if revision, err = readRevision(ctx, t, channelID); err != nil {
+		if revision, err = readRevision(ctx, t, scope, channelID); err != nil {
 			return err
 		}
-		changes, err = queryChanges(ctx, t, channelID, after, n)
+		changes, err = queryChanges(ctx, t, scope, channelID, after, n)
 		return err
 	})
 	return changes, revision, err
@@ -233,15 +290,29 @@ func (s *Store) Changes(ctx context.Context, channelID, after int64, n int) (cha
 // querier is a pool or a transaction.
 type querier interface {
 	QueryContext(ctx context.Context, text string, args ...any) (*sql.Rows, error)
+	QueryRowContext(ctx context.Context, text string, args ...any) *sql.Row
 }
 
-func queryChanges(ctx context.Context, from querier, channelID, after int64, n int) ([]Message, error) {
-	rows, err := from.QueryContext(ctx, selectMessages+`
-		WHERE m.channel_id = $1 AND m.revision > $2 ORDER BY m.revision LIMIT $3`, channelID, after, n)
+func queryMessages(ctx context.Context, from querier, condition string, args ...any) ([]Message, error) {
+	rows, err := from.QueryContext(ctx, selectMessages+condition, args...)
 	if err != nil {
 		return nil, err
 	}
 	return scanMessages(rows)
+}
+
+func queryChanges(ctx context.Context, from querier, scope Scope, channelID, after int64, n int) ([]Message, error) {
+	return queryMessages(ctx, from, `
+		WHERE m.channel_id = $1 AND m.revision > $2 AND c.kind <= $4 ORDER BY m.revision LIMIT $3`,
+		channelID, after, n, scope.highest(channelID))
+}
+
+func queryBefore(ctx context.Context, from querier, scope Scope, channelID, id int64, n int) ([]Message, error) {
+	messages, err := queryMessages(ctx, from, `
+		WHERE m.channel_id = $1 AND m.id < $2 AND m.deleted = 0 AND c.kind <= $4 ORDER BY m.id DESC LIMIT $3`,
+		channelID, id, n, scope.highest(channelID))
+	slices.Reverse(messages)
+	return messages, err
 }
 
 // read runs do on one snapshot of the database.
@@ -254,18 +325,7 @@ func (s *Store) read(ctx context.Context, do func(t *transaction) error) error {
 	return do(t)
 }
 
-func readRevision(ctx context.Context, t *transaction, channelID int64) (revision int64, err error) {
-	err = t.QueryRowContext(ctx, `SELECT revision FROM channels WHERE id = $1`, channelID).Scan(&revision)
+func readRevision(ctx context.Context, t *transaction, scope Scope, channelID int64) (revision int64, err error) {
+	err = t.QueryRowContext(ctx, `SELECT revision FROM channels WHERE id = $1 AND kind <= $2`, channelID, scope.highest(channelID)).Scan(&revision)
 	return revision, notFound(err)
-}
-
-func queryBefore(ctx context.Context, t *transaction, channelID, id int64, n int) ([]Message, error) {
-	rows, err := t.QueryContext(ctx, selectMessages+`
-		WHERE m.channel_id = $1 AND m.id < $2 AND m.deleted = 0 ORDER BY m.id DESC LIMIT $3`, channelID, id, n)
-	if err != nil {
-		return nil, err
-	}
-	messages, err := scanMessages(rows)
-	slices.Reverse(messages)
-	return messages, err
 }

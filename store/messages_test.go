@@ -19,8 +19,8 @@ func TestRevisions(t *testing.T) {
 	onBoth(t, func(t *testing.T, database string) {
 		s := openStore(t, database)
 		heard := map[int64][]int64{} // written by the writer alone, read after Close
-		s.Listen(func(changes []Message) {
-			for _, m := range changes {
+		s.Listen(func(changes []Change) {
+			for _, m := range messagesIn(changes) {
 				heard[m.ChannelID] = append(heard[m.ChannelID], m.Revision)
 			}
 		})
@@ -36,9 +36,9 @@ func TestRevisions(t *testing.T) {
 			c, u := channels[i%3], users[i/3%3]
 			group.Go(func() {
 				for n := range posts {
-					m, err := s.Post(t.Context(), c, u, fmt.Sprint(i, " ", n), "", noon)
+					m, err := s.Post(t.Context(), Everything(), c, u, Draft{Body: fmt.Sprint(i, " ", n)}, noon)
 					if err == nil && n%4 == 0 {
-						err = s.DeleteMessage(t.Context(), c.ID, m.ID, u.ID)
+						err = s.DeleteMessage(t.Context(), own(u.ID), c.ID, m.ID)
 					}
 					if err != nil {
 						t.Error(err)
@@ -49,7 +49,7 @@ func TestRevisions(t *testing.T) {
 		group.Wait()
 		const perChannel = posters / 3 * posts * 5 / 4
 		for _, c := range channels {
-			changes, revision, err := s.Changes(t.Context(), c.ID, 0, 10*perChannel)
+			changes, revision, err := s.Changes(t.Context(), Everything(), c.ID, 0, 10*perChannel)
 			check(t, err)
 			if revision != perChannel {
 				t.Errorf("%s: revision %d, want %d", c.Name, revision, perChannel)
@@ -79,14 +79,14 @@ func TestListener(t *testing.T) {
 		s := openStore(t, database)
 		other := openReader(t, database)
 		var heard []Message
-		s.Listen(func(changes []Message) {
-			for _, m := range changes {
+		s.Listen(func(changes []Change) {
+			for _, m := range messagesIn(changes) {
 				var deleted bool
 				if err := other.QueryRow(`SELECT deleted FROM messages WHERE channel_id = $1 AND revision = $2`, m.ChannelID, m.Revision).Scan(&deleted); err != nil || deleted != m.Deleted {
 					t.Errorf("told of %+v, another reader sees %v, %v", m, deleted, err)
 				}
 			}
-			heard = append(heard, changes...)
+			heard = append(heard, messagesIn(changes)...)
 		})
 		c, u := newChannel(t, s, "general"), newUser(t, s, "Anna")
 		m := post(t, s, c, u, "hello")
@@ -97,13 +97,13 @@ func TestListener(t *testing.T) {
 		if m != want {
 			t.Errorf("posted %+v, want %+v", m, want)
 		}
-		check(t, s.DeleteMessage(t.Context(), c.ID, m.ID, u.ID))
+		check(t, s.DeleteMessage(t.Context(), own(u.ID), c.ID, m.ID))
 		gone := want
 		gone.Revision, gone.Deleted, gone.Body = 2, true, ""
 		if !slices.Equal(heard, []Message{want, gone}) {
 			t.Errorf("heard %+v, want %+v", heard, []Message{want, gone})
 		}
-		if err := s.DeleteMessage(t.Context(), c.ID, m.ID, u.ID); err != nil || len(heard) != 2 {
+		if err := s.DeleteMessage(t.Context(), own(u.ID), c.ID, m.ID); err != nil || len(heard) != 2 {
 			t.Errorf("a second delete: %v, heard %d changes", err, len(heard))
 		}
 	})
@@ -115,12 +115,20 @@ func TestSameKeyPostsOnce(t *testing.T) {
 		here, there := newChannel(t, s, "here"), newChannel(t, s, "there")
 		anna, bea := newUser(t, s, "Anna"), newUser(t, s, "Bea")
 		posted := func(c Channel, u User, body, key string) Message {
-			return must[Message](t)(s.Post(t.Context(), c, u, body, key, noon))
+			return must[Message](t)(s.Post(t.Context(), Everything(), c, u, Draft{Body: body, Key: key}, noon))
 		}
 		first := posted(here, anna, "first", "key")
-		if again := posted(here, anna, "another text", "key"); again != first {
+		if again := posted(here, anna, "first", "key"); again != first {
 			t.Errorf("again: %+v, want %+v", again, first)
 		}
+		refused := func(about, body string) {
+			t.Helper()
+			m, err := s.Post(t.Context(), Everything(), here, anna, Draft{Body: body, Key: "key"}, noon)
+			if !errors.Is(err, ErrKeyUsed) || m != (Message{}) {
+				t.Errorf("%s: %+v, %v; want ErrKeyUsed", about, m, err)
+			}
+		}
+		refused("another text", "another text")
 		for about, m := range map[string]Message{
 			"another key": posted(here, anna, "x", "key2"), "no key": posted(here, anna, "x", ""), "no key again": posted(here, anna, "x", ""),
 			"another author": posted(here, bea, "x", "key"), "another channel": posted(there, anna, "x", "key"),
@@ -129,21 +137,22 @@ func TestSameKeyPostsOnce(t *testing.T) {
 				t.Errorf("%s posted nothing: %+v", about, m)
 			}
 		}
-		check(t, s.DeleteMessage(t.Context(), here.ID, first.ID, anna.ID))
-		if again := posted(here, anna, "first", "key"); !again.Deleted || again.ID != first.ID || again.Body != "" {
-			t.Errorf("after the delete: %+v", again)
+		check(t, s.DeleteMessage(t.Context(), own(anna.ID), here.ID, first.ID))
+		refused("after the delete", "first")
+		if _, revision, err := s.Newest(t.Context(), Everything(), here.ID, 9); err != nil || revision != 6 {
+			t.Errorf("refusals used up revisions: %d, %v", revision, err)
 		}
 
 		var group sync.WaitGroup
 		for i := range 50 {
 			group.Go(func() {
-				if _, err := s.Post(t.Context(), there, bea, "at once", fmt.Sprint("at once ", i%2), noon); err != nil {
+				if _, err := s.Post(t.Context(), Everything(), there, bea, Draft{Body: "at once", Key: fmt.Sprint("at once ", i%2)}, noon); err != nil {
 					t.Error(err)
 				}
 			})
 		}
 		group.Wait()
-		messages, revision, err := s.Newest(t.Context(), there.ID, 100)
+		messages, revision, err := s.Newest(t.Context(), Everything(), there.ID, 100)
 		if err != nil || len(messages) != 3 || revision != 3 {
 			t.Errorf("50 posts with two keys: %d messages at revision %d, %v; want 3 with the one before", len(messages), revision, err)
 		}
@@ -154,10 +163,10 @@ func TestPostFails(t *testing.T) {
 	onBoth(t, func(t *testing.T, database string) {
 		s := openStore(t, database)
 		c, u := newChannel(t, s, "general"), newUser(t, s, "Anna")
-		if _, err := s.Post(t.Context(), Channel{ID: 99}, u, "x", "", noon); !errors.Is(err, ErrNotFound) {
+		if _, err := s.Post(t.Context(), Everything(), Channel{ID: 99}, u, Draft{Body: "x"}, noon); !errors.Is(err, ErrNotFound) {
 			t.Errorf("to a missing channel: %v", err)
 		}
-		if _, err := s.Post(t.Context(), c, User{ID: 99}, "x", "", noon); err == nil {
+		if _, err := s.Post(t.Context(), Everything(), c, User{ID: 99}, Draft{Body: "x"}, noon); err == nil {
 			t.Error("a missing author posted")
 		}
 		if m := post(t, s, c, u, "x"); m.ID != 1 {
@@ -191,20 +200,20 @@ func TestDeleteMessage(t *testing.T) {
 			{"of no message", c, 0, anna, ErrNotFound},
 			{"in a missing channel", Channel{ID: 99}, first.ID, anna, ErrNotFound},
 		} {
-			if err := s.DeleteMessage(t.Context(), tt.channel.ID, tt.id, tt.author.ID); !errors.Is(err, tt.want) {
+			if err := s.DeleteMessage(t.Context(), own(tt.author.ID), tt.channel.ID, tt.id); !errors.Is(err, tt.want) {
 				t.Errorf("delete %s: %v, want %v", tt.about, err, tt.want)
 			}
 		}
-		if got, revision, err := s.Newest(t.Context(), c.ID, 9); err != nil || revision != 3 || got[0] != first || got[1] != second {
+		if got, revision, err := s.Newest(t.Context(), Everything(), c.ID, 9); err != nil || revision != 3 || got[0] != first || got[1] != second {
 			t.Errorf("refused deletes changed something: %+v at %d, %v", got, revision, err)
 		}
 		for _, m := range []Message{first, second, first} {
-			check(t, s.DeleteMessage(t.Context(), c.ID, m.ID, anna.ID))
+			check(t, s.DeleteMessage(t.Context(), own(anna.ID), c.ID, m.ID))
 		}
-		if err := s.DeleteMessage(t.Context(), c.ID, first.ID, bea.ID); !errors.Is(err, ErrNotAuthor) {
+		if err := s.DeleteMessage(t.Context(), own(bea.ID), c.ID, first.ID); !errors.Is(err, ErrNotAuthor) {
 			t.Errorf("delete of a deleted message by another: %v", err)
 		}
-		changes, revision, err := s.Changes(t.Context(), c.ID, 3, 9)
+		changes, revision, err := s.Changes(t.Context(), Everything(), c.ID, 3, 9)
 		if err != nil || revision != 5 || len(changes) != 2 {
 			t.Fatalf("deletes made %+v, revision %d, %v", changes, revision, err)
 		}
@@ -258,10 +267,10 @@ func TestReading(t *testing.T) {
 			}
 		}
 		for id := int64(5); id <= 25; id += 5 {
-			check(t, s.DeleteMessage(t.Context(), c.ID, id, u.ID))
+			check(t, s.DeleteMessage(t.Context(), own(u.ID), c.ID, id))
 		}
 
-		newest, revision, err := s.Newest(t.Context(), c.ID, 7)
+		newest, revision, err := s.Newest(t.Context(), Everything(), c.ID, 7)
 		check(t, err)
 		equal(t, "newest", ids(newest), kept[13:])
 		if revision != 30 {
@@ -269,7 +278,7 @@ func TestReading(t *testing.T) {
 		}
 		all := ids(newest)
 		for len(all) < 100 {
-			page := ids(must[[]Message](t)(s.Before(t.Context(), c.ID, all[0], 7)))
+			page := ids(must[[]Message](t)(s.Before(t.Context(), Everything(), c.ID, all[0], 7)))
 			if len(page) == 0 {
 				break
 			}
@@ -278,7 +287,7 @@ func TestReading(t *testing.T) {
 		equal(t, "all pages back", all, kept)
 		all = nil
 		for at := int64(0); len(all) < 100; at = all[len(all)-1] {
-			page := ids(must[[]Message](t)(s.After(t.Context(), c.ID, at, 7)))
+			page := ids(must[[]Message](t)(s.After(t.Context(), Everything(), c.ID, at, 7)))
 			if len(page) == 0 {
 				break
 			}
@@ -297,7 +306,7 @@ func TestReading(t *testing.T) {
 			{30, 100, nil},
 			{99, 100, nil},
 		} {
-			changes, revision, err := s.Changes(t.Context(), c.ID, tt.after, tt.n)
+			changes, revision, err := s.Changes(t.Context(), Everything(), c.ID, tt.after, tt.n)
 			check(t, err)
 			equal(t, fmt.Sprint("changes after ", tt.after), ids(changes), tt.want)
 			if revision != 30 {
@@ -310,13 +319,13 @@ func TestReading(t *testing.T) {
 			}
 		}
 
-		if got, revision, err := s.Newest(t.Context(), empty.ID, 7); err != nil || len(got) != 0 || revision != 0 {
+		if got, revision, err := s.Newest(t.Context(), Everything(), empty.ID, 7); err != nil || len(got) != 0 || revision != 0 {
 			t.Errorf("an empty channel: %+v, %d, %v", got, revision, err)
 		}
-		if _, _, err := s.Newest(t.Context(), 99, 7); !errors.Is(err, ErrNotFound) {
+		if _, _, err := s.Newest(t.Context(), Everything(), 99, 7); !errors.Is(err, ErrNotFound) {
 			t.Errorf("a missing channel: %v", err)
 		}
-		if _, _, err := s.Changes(t.Context(), 99, 0, 7); !errors.Is(err, ErrNotFound) {
+		if _, _, err := s.Changes(t.Context(), Everything(), 99, 0, 7); !errors.Is(err, ErrNotFound) {
 			t.Errorf("the changes of a missing channel: %v", err)
 		}
 	})
@@ -345,7 +354,7 @@ func BenchmarkPost(b *testing.B) {
 			var keys atomic.Int64
 			b.RunParallel(func(pb *testing.PB) {
 				for pb.Next() {
-					if _, err := s.Post(b.Context(), c, u, "hello", fmt.Sprint(keys.Add(1)), noon); err != nil {
+					if _, err := s.Post(b.Context(), Everything(), c, u, Draft{Body: "hello", Key: fmt.Sprint(keys.Add(1))}, noon); err != nil {
 						b.Error(err)
 					}
 				}

@@ -90,8 +90,8 @@ func migrateTo(ctx context.Context, engine engine, conn *sql.Conn, version int, 
 		return err
 	}
 	defer t.Rollback() //nolint:errcheck // after a commit there is nothing to roll back
-	if brief := engine.brief(); brief != "" {
-		if _, err := t.ExecContext(ctx, brief); err != nil {
+	if wait := engine.shortWait(); wait != "" {
+		if _, err := t.ExecContext(ctx, wait); err != nil {
 			return err
 		}
 	}

@@ -34,8 +34,8 @@ func TestNodesWriteAtOnce(t *testing.T) {
 	const authors, posts = 8, 30
 	var told sync.Map // the changes that the listeners were told of
 	for _, s := range nodes {
-		s.Listen(func(changes []Message) {
-			for _, m := range changes {
+		s.Listen(func(changes []Change) {
+			for _, m := range messagesIn(changes) {
 				if _, twice := told.LoadOrStore([2]int64{m.ChannelID, m.Revision}, m); twice {
 					t.Errorf("revision %d of channel %d was given twice", m.Revision, m.ChannelID)
 				}
@@ -50,15 +50,18 @@ func TestNodesWriteAtOnce(t *testing.T) {
 				for j := range posts {
 					c := channels[(i+j*(n+1))%len(channels)]
 					// The same key on both nodes, now and then at once.
-					m, err := s.Post(context.Background(), channels[j%len(channels)], u, "hello", fmt.Sprint(j), noon)
-					if err == nil && j%3 == n {
-						err = s.DeleteMessage(context.Background(), m.ChannelID, m.ID, u.ID)
+					m, err := s.Post(context.Background(), Everything(), channels[j%len(channels)], u, Draft{Body: "hello", Key: fmt.Sprint(j)}, noon)
+					switch {
+					case errors.Is(err, ErrKeyUsed):
+						err = nil // the other node has deleted the message by now
+					case err == nil && j%3 == n:
+						err = s.DeleteMessage(context.Background(), own(u.ID), m.ChannelID, m.ID)
 					}
 					if err == nil {
-						err = s.Visit(context.Background(), u.ID, c.ID, int64(j), noon)
+						err = s.Visit(context.Background(), own(u.ID), c.ID, int64(j), noon)
 					}
 					if err == nil {
-						err = s.Read(context.Background(), u.ID, c.ID, int64(j)+1)
+						err = s.Read(context.Background(), own(u.ID), c.ID, int64(j)+1)
 					}
 					if err != nil {
 						t.Errorf("%d on node %d: %v", j, n, err)
@@ -71,14 +74,14 @@ func TestNodesWriteAtOnce(t *testing.T) {
 
 	total := 0
 	for _, c := range channels {
-		_, revision, err := b.Newest(t.Context(), c.ID, 1)
+		_, revision, err := b.Newest(t.Context(), Everything(), c.ID, 1)
 		check(t, err)
 		for n := range revision {
 			if _, ok := told.Load([2]int64{c.ID, n + 1}); !ok {
 				t.Errorf("nobody was told of revision %d of %q", n+1, c.Name)
 			}
 		}
-		changes, at, err := a.Changes(t.Context(), c.ID, 0, 1<<20)
+		changes, at, err := a.Changes(t.Context(), Everything(), c.ID, 0, 1<<20)
 		check(t, err)
 		if at != revision || len(changes) == 0 || changes[len(changes)-1].Revision != revision {
 			t.Errorf("%q is at %d and %d", c.Name, at, revision)
@@ -98,15 +101,15 @@ func TestNodesSeeEachOther(t *testing.T) {
 	anna, bea := newUser(t, a, "Anna"), newUser(t, a, "Bea")
 	c := newChannel(t, a, "general")
 	for i := range 50 {
-		if got := must[Channel](t)(b.ChannelByName(t.Context(), channelName(t, "General"))); got.ID != c.ID || got.Revision != int64(i) {
+		if got := must[Channel](t)(b.ChannelByName(t.Context(), Everything(), channelName(t, "General"))); got.ID != c.ID || got.Revision != int64(i) {
 			t.Fatalf("after %d posts, the channel is %+v", i, got)
 		}
 		post(t, a, c, bea, "hello")
-		if messages, revision, err := b.Newest(t.Context(), c.ID, 1); err != nil || revision != int64(i)+1 || messages[0].ID != revision {
+		if messages, revision, err := b.Newest(t.Context(), Everything(), c.ID, 1); err != nil || revision != int64(i)+1 || messages[0].ID != revision {
 			t.Fatalf("post %d: got %+v at %d, %v", i+1, messages, revision, err)
 		}
-		check(t, a.Visit(t.Context(), anna.ID, c.ID, int64(i), noon))
-		if position := must[int64](t)(b.Position(t.Context(), anna.ID, c.ID)); position != int64(i) {
+		check(t, a.Visit(t.Context(), own(anna.ID), c.ID, int64(i), noon))
+		if position := must[int64](t)(b.Position(t.Context(), own(anna.ID), c.ID)); position != int64(i) {
 			t.Fatalf("visited up to %d, read up to %d", i, position)
 		}
 		if u := must[User](t)(b.User(t.Context(), anna.ID)); u.LastChannel != c.ID || u.Epoch != anna.Epoch+int64(i) {
@@ -140,25 +143,25 @@ func TestNodesHear(t *testing.T) {
 		equal(t, about+", receded", channelIDs(recededNow), receded)
 	}
 	first := newChannel(t, a, "first")
-	if isNew, err := b.Hear(t.Context(), first.ID, 0); !isNew || err != nil {
+	if isNew, err := b.NoteChannel(t.Context(), first.ID, 0); !isNew || err != nil {
 		t.Errorf("a new channel: %v, %v", isNew, err)
 	}
 	refresh("one that was heard of", []int64{first.ID}, nil)
 	refresh("again", nil, nil)
-	if isNew, err := b.Hear(t.Context(), 99, 1); isNew || err != nil {
+	if isNew, err := b.NoteChannel(t.Context(), 99, 1); isNew || err != nil {
 		t.Errorf("no channel: %v, %v", isNew, err)
 	}
 
 	// Whatever a request or a notice says, it is looked at.
 	post(t, a, first, anna, "hello")
-	must[Channel](t)(b.ChannelByName(t.Context(), channelName(t, "first")))
-	if isNew, err := b.Hear(t.Context(), first.ID, 1); isNew || err != nil {
+	must[Channel](t)(b.ChannelByName(t.Context(), Everything(), channelName(t, "first")))
+	if isNew, err := b.NoteChannel(t.Context(), first.ID, 1); isNew || err != nil {
 		t.Errorf("a known channel: %v, %v", isNew, err)
 	}
 	refresh("a change that was heard of", []int64{first.ID}, nil)
 	post(t, b, first, anna, "of this node")
 	refresh("a change of its own", nil, nil)
-	if _, err := b.Hear(t.Context(), first.ID, 1<<40); err != nil {
+	if _, err := b.NoteChannel(t.Context(), first.ID, 1<<40); err != nil {
 		t.Error(err)
 	}
 	refresh("a lie", nil, []int64{first.ID})
@@ -167,7 +170,7 @@ func TestNodesHear(t *testing.T) {
 
 	// Names that were refused leave gaps between the ids.
 	for range 5 {
-		if _, err := a.CreateChannel(t.Context(), channelName(t, "first"), noon); !errors.Is(err, ErrChannelExists) {
+		if _, err := a.CreateChannel(t.Context(), channelName(t, "first"), KindOpen, 0, noon); !errors.Is(err, ErrChannelExists) {
 			t.Errorf("the same name: %v", err)
 		}
 	}
@@ -177,16 +180,19 @@ func TestNodesHear(t *testing.T) {
 	}
 	// Who comes to know the third knows the second, by whatever way.
 	for about, know := range map[string]func(*Store) error{
-		"a notice":  func(s *Store) error { _, err := s.Hear(t.Context(), third.ID, 0); return err },
-		"a request": func(s *Store) error { _, err := s.ChannelByName(t.Context(), channelName(t, "third")); return err },
+		"a notice": func(s *Store) error { _, err := s.NoteChannel(t.Context(), third.ID, 0); return err },
+		"a request": func(s *Store) error {
+			_, err := s.ChannelByName(t.Context(), Everything(), channelName(t, "third"))
+			return err
+		},
 	} {
 		s := map[string]*Store{"a notice": b, "a request": c}[about]
 		check(t, know(s))
-		equal(t, "after "+about, channelIDs(must[[]Channel](t)(s.ChannelsAfter(t.Context(), first.ID, 2))), []int64{second.ID, third.ID})
+		equal(t, "after "+about, channelIDs(must[[]Channel](t)(s.ChannelsAfter(t.Context(), Everything(), first.ID, 2))), []int64{second.ID, third.ID})
 	}
 	fourth := newChannel(t, a, "fourth")
 	fifth := newChannel(t, b, "fifth")
-	equal(t, "after one of its own", channelIDs(must[[]Channel](t)(b.ChannelsAfter(t.Context(), third.ID, 9))), []int64{fifth.ID, fourth.ID})
+	equal(t, "after one of its own", channelIDs(must[[]Channel](t)(b.ChannelsAfter(t.Context(), Everything(), third.ID, 9))), []int64{fifth.ID, fourth.ID})
 }
 
 func channelIDs(channels []Channel) []int64 {
@@ -216,7 +222,7 @@ func TestNodesStartAtOnce(t *testing.T) {
 		})
 	}
 	group.Wait()
-	if channels := must[[]Channel](t)(openStore(t, database).Channels(t.Context())); len(channels) != 1 {
+	if channels := must[[]Channel](t)(openStore(t, database).Channels(t.Context(), Everything())); len(channels) != 1 {
 		t.Errorf("there are %+v", channels)
 	}
 }
@@ -233,7 +239,7 @@ func TestNodesMakeChannels(t *testing.T) {
 			for i := range 50 {
 				name, err := ChannelName(fmt.Sprint(n, " ", i))
 				if err == nil {
-					_, err = s.CreateChannel(context.Background(), name, noon)
+					_, err = s.CreateChannel(context.Background(), name, KindOpen, 0, noon)
 				}
 				if err != nil {
 					t.Error(err)
@@ -259,7 +265,7 @@ func TestNodesMakeChannels(t *testing.T) {
 		}
 	}
 	group.Wait()
-	if ids := must[[]Channel](t)(third.Channels(t.Context())); !slices.ContainsFunc(ids, func(c Channel) bool { return c.ID == highest }) {
+	if ids := must[[]Channel](t)(third.Channels(t.Context(), Everything())); !slices.ContainsFunc(ids, func(c Channel) bool { return c.ID == highest }) {
 		t.Errorf("channel %d is not listed", highest)
 	}
 }
@@ -291,7 +297,7 @@ func TestNodeGoneInTransaction(t *testing.T) {
 	a, b := newNodes(t)
 	anna := newUser(t, a, "Anna")
 	locked, free := newChannel(t, a, "locked"), newChannel(t, a, "free")
-	must[Channel](t)(b.ChannelByName(t.Context(), channelName(t, "free")))
+	must[Channel](t)(b.ChannelByName(t.Context(), Everything(), channelName(t, "free")))
 	gone, err := a.writer.db.BeginTx(t.Context(), nil)
 	check(t, err)
 	defer gone.Rollback() //nolint:errcheck // its connection is ended
@@ -302,12 +308,12 @@ func TestNodeGoneInTransaction(t *testing.T) {
 	var group sync.WaitGroup
 	for range 5 {
 		group.Go(func() {
-			if _, err := b.Post(t.Context(), locked, anna, "blocked", "", noon); !Unavailable(err) {
+			if _, err := b.Post(t.Context(), Everything(), locked, anna, Draft{Body: "blocked"}, noon); !Unavailable(err) {
 				t.Errorf("what is locked: %v", err)
 			}
 		})
 		group.Go(func() {
-			if _, err := b.Post(t.Context(), free, anna, "hello", "", noon); err != nil {
+			if _, err := b.Post(t.Context(), Everything(), free, anna, Draft{Body: "hello"}, noon); err != nil {
 				t.Errorf("what is not: %v", err)
 			}
 		})
@@ -316,7 +322,7 @@ func TestNodeGoneInTransaction(t *testing.T) {
 	release()
 	group.Wait()
 	waitFor(t, func() bool {
-		_, err := b.Post(t.Context(), locked, anna, "at last", "", noon)
+		_, err := b.Post(t.Context(), Everything(), locked, anna, Draft{Body: "at last"}, noon)
 		return err == nil
 	})
 }
@@ -327,12 +333,12 @@ func TestVisitsInOrder(t *testing.T) {
 	onBoth(t, func(t *testing.T, database string) {
 		s := openStore(t, database)
 		anna, first, second := newUser(t, s, "Anna"), newChannel(t, s, "first"), newChannel(t, s, "second")
-		check(t, s.Visit(t.Context(), anna.ID, first.ID, 0, noon.Add(time.Minute)))
-		check(t, s.Visit(t.Context(), anna.ID, second.ID, 0, noon))
+		check(t, s.Visit(t.Context(), own(anna.ID), first.ID, 0, noon.Add(time.Minute)))
+		check(t, s.Visit(t.Context(), own(anna.ID), second.ID, 0, noon))
 		if last := must[User](t)(s.User(t.Context(), anna.ID)).LastChannel; last != second.ID {
 			t.Errorf("the last is %d, want %d", last, second.ID)
 		}
-		check(t, s.Visit(t.Context(), anna.ID, first.ID, 0, noon))
+		check(t, s.Visit(t.Context(), own(anna.ID), first.ID, 0, noon))
 		if last := must[User](t)(s.User(t.Context(), anna.ID)).LastChannel; last != first.ID {
 			t.Errorf("the last is %d, want %d", last, first.ID)
 		}
@@ -382,7 +388,7 @@ func TestPostgresAway(t *testing.T) {
 		limited, cancel := context.WithTimeout(t.Context(), time.Second)
 		_, readErr := s.User(limited, anna.ID)
 		cancel()
-		_, writeErr := s.Post(t.Context(), c, anna, "during", "key "+fault.name, noon)
+		_, writeErr := s.Post(t.Context(), Everything(), c, anna, Draft{Body: "during", Key: "key " + fault.name}, noon)
 		check(t, fault.end())
 		for what, err := range map[string]error{"read": readErr, "write": writeErr} {
 			if !Unavailable(err) && !errors.Is(err, context.DeadlineExceeded) {
@@ -390,11 +396,11 @@ func TestPostgresAway(t *testing.T) {
 			}
 		}
 		waitFor(t, func() bool {
-			_, err := s.Post(t.Context(), c, anna, "during", "key "+fault.name, noon)
+			_, err := s.Post(t.Context(), Everything(), c, anna, Draft{Body: "during", Key: "key " + fault.name}, noon)
 			return err == nil
 		})
 	}
-	if messages, _, err := s.Newest(t.Context(), c.ID, 9); err != nil || len(messages) != 4 {
+	if messages, _, err := s.Newest(t.Context(), Everything(), c.ID, 9); err != nil || len(messages) != 4 {
 		t.Errorf("there are %+v, %v", messages, err)
 	}
 }
@@ -406,20 +412,20 @@ func TestPositionsAreOfAMoment(t *testing.T) {
 	a, b := newNodes(t)
 	anna := newUser(t, a, "Anna")
 	first, second := newChannel(t, a, "a"), newChannel(t, a, "b")
-	check(t, a.Visit(t.Context(), anna.ID, first.ID, 0, noon))
+	check(t, a.Visit(t.Context(), own(anna.ID), first.ID, 0, noon))
 	if _, _, err := b.Refresh(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	before := must[*Positions](t)(b.Positions(t.Context(), anna.ID))
-	check(t, a.Visit(t.Context(), anna.ID, second.ID, 3, noon.Add(time.Second)))
-	after := must[*Positions](t)(b.Positions(t.Context(), anna.ID))
+	before := must[*Positions](t)(b.Positions(t.Context(), own(anna.ID)))
+	check(t, a.Visit(t.Context(), own(anna.ID), second.ID, 3, noon.Add(time.Second)))
+	after := must[*Positions](t)(b.Positions(t.Context(), own(anna.ID)))
 	for _, tt := range []struct {
 		at        *Positions
 		wantNear  string
 		wantRead  int64
 		wantKnown bool
 	}{{before, "a", 0, false}, {after, "b", 3, true}} {
-		if near := names(b.ChannelsNear(tt.at, 1)); near != tt.wantNear {
+		if near := names(b.ChannelsNear(Everything(), tt.at, 1)); near != tt.wantNear {
 			t.Errorf("near is %q, want %q", near, tt.wantNear)
 		}
 		if read, known := tt.at.Of(second.ID); read != tt.wantRead || known != tt.wantKnown {

@@ -1,6 +1,7 @@
 package store
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
 	"database/sql/driver"
@@ -9,6 +10,7 @@ import (
 	"io"
 	"net"
 	"runtime"
+	"slices"
 	"strings"
 	"time"
 
@@ -47,8 +49,7 @@ type postgres struct {
 func postgresAt(database string) (*postgres, error) {
 	config, err := pgx.ParseConfig(database)
 	if err != nil {
-		// Its words may hold a piece of a password.
-		return nil, errors.New("the address of the database is none that PostgreSQL's clients take")
+		return nil, fmt.Errorf("the address of the database is none that PostgreSQL's clients take: %s", wrongPart(err))
 	}
 	if config.ValidateConnect == nil {
 		// A standby is no use, also where it is the only one that answers.
@@ -63,8 +64,102 @@ func postgresAt(database string) (*postgres, error) {
 	return &postgres{config}, nil
 }
 
+// wrongPart says what is wrong with an address. It quotes nothing of it, because
+// that may be a piece of a password.
+func wrongPart(err error) string {
+	text := err.Error()
+	text = text[strings.LastIndex(text, "`: ")+1:] // what follows the quoted address
+	switch {
+	case strings.Contains(text, "percent"), strings.Contains(text, "escape"):
+		return "a % in it is not followed by two hexadecimal digits (write a % as %25)"
+	case strings.Contains(text, "port"):
+		return "the port is not a number (in a user or password, write / as %2F, : as %3A, @ as %40, # as %23, ? as %3F)"
+	case strings.Contains(text, "userinfo"):
+		return "the user or password has a character that must be escaped (write / as %2F, : as %3A, @ as %40, # as %23, ? as %3F)"
+	case strings.Contains(text, "host"), strings.Contains(text, "lookup"):
+		return "the host is not well-formed"
+	case strings.Contains(text, "sslmode"), strings.Contains(text, "TLS"), strings.Contains(text, "ssl"):
+		return "its settings of TLS (sslmode, sslrootcert, sslcert, sslkey) do not fit, or their files cannot be read"
+	case strings.Contains(text, "service"):
+		return "its service is not in the service file"
+	case strings.Contains(text, "timeout"):
+		return "its timeout is not a number of seconds"
+	case strings.Contains(text, "target_session_attrs"):
+		return "its target_session_attrs is none of PostgreSQL's"
+	default:
+		return "it should be like postgres://user:password@host:5432/database?sslmode=require"
+	}
+}
+
+func (e *postgres) single() (*pool, error) { return e.connect(1), nil }
+
+// explain names the address without its password, and the server's own words
+// before those of lost attempts with and without TLS.
+func (e *postgres) explain(err error) error {
+	var connecting *pgconn.ConnectError
+	if !errors.As(err, &connecting) {
+		return err
+	}
+	var reasons []string
+	for _, attempt := range attempts(connecting.Unwrap()) {
+		if reason := attempt.Error(); !slices.Contains(reasons, reason) {
+			reasons = append(reasons, reason)
+		}
+	}
+	slices.SortStableFunc(reasons, func(a, b string) int { return cmp.Compare(rank(a), rank(b)) })
+	return &explained{fmt.Sprintf("connecting to PostgreSQL as user %q, to database %q: %s%s",
+		e.config.User, e.config.Database, strings.Join(reasons, "; "), advice(sqlState(err))), err}
+}
+
+// explained is an error in better words.
+type explained struct {
+	words string
+	error
+}
+
+func (e *explained) Error() string { return e.words }
+
+func (e *explained) Unwrap() error { return e.error }
+
+// attempts returns the errors that are joined in one.
+func attempts(err error) []error {
+	if joined, ok := err.(interface{ Unwrap() []error }); ok { //nolint:errorlint // exactly this one
+		return joined.Unwrap()
+	}
+	return []error{err}
+}
+
+// rank puts what the server says first, and what concerns only TLS last: an
+// attempt without it may have followed.
+func rank(reason string) int {
+	switch {
+	case strings.Contains(reason, "SQLSTATE"):
+		return 0
+	case strings.Contains(reason, "tls error"):
+		return 2
+	default:
+		return 1
+	}
+}
+
+// advice says what can be done about a refusal to connect.
+func advice(state string) string {
+	switch state {
+	case "28P01":
+		return ". The password is wrong, or the user does not exist"
+	case "28000":
+		return ". The server's pg_hba.conf does not let this user in from here"
+	case "3D000":
+		return ". Make the database first (createdb)"
+	case "53300":
+		return ". The server has no room for more connections (max_connections)"
+	default:
+		return ""
+	}
+}
+
 func (e *postgres) open(context.Context) (writing, readers *pool, err error) {
-	return e.connect(1, durable, considerate), e.connect(max(8, 2*runtime.NumCPU())), nil
+	return e.connect(1, durable, limited), e.connect(max(8, 2*runtime.NumCPU())), nil
 }
 
 // connect returns a pool of at most conns connections with some settings.
@@ -79,7 +174,7 @@ func (e *postgres) connect(conns int, settings ...string) *pool {
 	}), stdlib.OptionShouldPing(isDead))
 	db.SetMaxOpenConns(conns)
 	db.SetMaxIdleConns(conns)
-	return &pool{DB: db}
+	return &pool{DB: db, unprepared: true}
 }
 
 // isDead tries a connection that was idle before it is used, and has it tried
@@ -102,11 +197,11 @@ const (
 	// durable has commits wait for the disk: what is acknowledged must last.
 	durable = `SELECT set_config('synchronous_commit', 'on', false) WHERE current_setting('synchronous_commit') = 'off'`
 
-	// considerate has the server take back the locks of a node that has gone in
-	// the midst of a transaction, as with its machine, and keeps this one's
-	// writes from waiting for them meanwhile. Neither takes nearly as long
-	// otherwise.
-	considerate = `SELECT set_config(name, wanted, false)
+	// limited makes the server release the locks of a node that disappears in the
+	// midst of a transaction, as with its machine, and keeps this node's writes
+	// from waiting for such locks. Transactions of a healthy node take far less
+	// time.
+	limited = `SELECT set_config(name, wanted, false)
 		FROM (VALUES ('idle_in_transaction_session_timeout', '6s'), ('lock_timeout', '1s')) AS settings (name, wanted)
 		WHERE current_setting(name) = '0'`
 )
@@ -157,11 +252,12 @@ func (*postgres) writeLimit() time.Duration { return 5 * time.Second }
 
 // More than deadlock_timeout, by default a second: after that the server ends an
 // autovacuum that is in the way.
-func (*postgres) brief() string { return "SET LOCAL lock_timeout = '2s'" }
+func (*postgres) shortWait() string { return "SET LOCAL lock_timeout = '2s'" }
 
 func (*postgres) inOrder() string { return fmt.Sprintf("SELECT pg_advisory_xact_lock(%d)", orderLock) }
 
-func (*postgres) isTaken(err error) bool { return sqlState(err) == "23505" }
+// The server notices by itself.
+func (*postgres) intact() error { return nil }
 
 func (*postgres) collided(err error) bool {
 	state := sqlState(err)
@@ -173,8 +269,8 @@ func (*postgres) blocked(err error) bool { return sqlState(err) == lockNotAvaila
 // lockNotAvailable is PostgreSQL's code for a lock that others kept too long.
 const lockNotAvailable = "55P03"
 
-// postgresAway says whether an error means that PostgreSQL cannot be asked now.
-func postgresAway(err error) bool {
+// postgresUnavailable says whether an error means that PostgreSQL cannot be asked now.
+func postgresUnavailable(err error) bool {
 	switch state := sqlState(err); {
 	case strings.HasPrefix(state, "08"), // the connection has failed
 		strings.HasPrefix(state, "53"),     // no room on the disk, or for another connection

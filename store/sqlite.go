@@ -7,24 +7,37 @@ import (
 	"fmt"
 	"net/url"
 	"os"
+	"os/user"
 	"path/filepath"
 	"runtime"
 	"strings"
 	"time"
 
-	"modernc.org/sqlite"
+	modernc "modernc.org/sqlite"
 	sqlite3 "modernc.org/sqlite/lib"
 )
 
-// sqliteIn is SQLite in a folder.
-type sqliteIn string
+// sqliteFile is the name of the database in its folder.
+const sqliteFile = "hubbub.db"
+
+// errFileGone says that the database's file is not the one that was opened.
+var errFileGone = errors.New("the database's file was removed or replaced while Hubbub runs on it: put it back, or start Hubbub anew")
+
+// sqlite is SQLite in a folder.
+type sqlite struct {
+	dir   string
+	files []os.FileInfo // of the database and its log, as they were when intact was first called
+}
+
+// sqliteIn returns the engine for a folder.
+func sqliteIn(dir string) *sqlite { return &sqlite{dir: dir} }
 
 // path is the database's file.
-func (e sqliteIn) path() string { return filepath.Join(string(e), "hubbub.db") }
+func (e *sqlite) path() string { return filepath.Join(e.dir, sqliteFile) }
 
-func (e sqliteIn) open(ctx context.Context) (writing, readers *pool, err error) {
-	if err := os.MkdirAll(string(e), 0o750); err != nil {
-		return nil, nil, fmt.Errorf("making the data folder: %w", err)
+func (e *sqlite) open(ctx context.Context) (writing, readers *pool, err error) {
+	if err := os.MkdirAll(e.dir, 0o750); err != nil {
+		return nil, nil, fmt.Errorf("making the data folder: %w%s", err, e.ownership(filepath.Dir(e.dir)))
 	}
 	lock, err := e.lock(ctx)
 	if err != nil {
@@ -40,18 +53,25 @@ func (e sqliteIn) open(ctx context.Context) (writing, readers *pool, err error) 
 	return writing, readers, nil
 }
 
-// lock keeps other nodes away from the folder until it is closed, or the process
-// has ended: they would not see what this one has in memory. It waits for one
-// that is about to end. It is SQLite's own lock on a file that holds nothing,
-// so it works wherever SQLite does.
-func (e sqliteIn) lock(ctx context.Context) (*sql.DB, error) {
-	file, err := connectSQLite(filepath.Join(string(e), "hubbub.lock"), 1, url.Values{"_pragma": {"busy_timeout(10000)"}})
+func (e *sqlite) single() (*pool, error) {
+	if _, err := os.Stat(e.path()); err != nil {
+		return nil, err // SQLite would make one
+	}
+	return openSQLite(e.path(), "immediate", 1)
+}
+
+// lock keeps other nodes away from the folder until it is closed or the process
+// has ended, because they would not see what this one has in memory. It waits for
+// a node that is about to end. It is SQLite's own lock on an empty file, so it
+// works wherever SQLite does.
+func (e *sqlite) lock(ctx context.Context) (*sql.DB, error) {
+	file, err := connectSQLite(filepath.Join(e.dir, "hubbub.lock"), 1, url.Values{"_pragma": {"busy_timeout(10000)"}})
 	if err != nil {
 		return nil, err
 	}
 	if _, err := file.ExecContext(ctx, `PRAGMA locking_mode = EXCLUSIVE; BEGIN EXCLUSIVE; COMMIT`); err != nil {
 		if sqliteCode(err)&0xff == sqlite3.SQLITE_BUSY {
-			err = fmt.Errorf("another Hubbub runs on the data in %s", string(e))
+			err = fmt.Errorf("another Hubbub runs on the data in %s", e.dir)
 		}
 		return nil, errors.Join(err, file.Close())
 	}
@@ -85,7 +105,7 @@ func connectSQLite(path string, conns int, settings url.Values) (*pool, error) {
 }
 
 // alone need not do anything more: the folder is locked.
-func (sqliteIn) alone(ctx context.Context, db *sql.DB, do func(conn *sql.Conn) error) error {
+func (*sqlite) alone(ctx context.Context, db *sql.DB, do func(conn *sql.Conn) error) error {
 	conn, err := db.Conn(ctx)
 	if err != nil {
 		return err
@@ -93,32 +113,46 @@ func (sqliteIn) alone(ctx context.Context, db *sql.DB, do func(conn *sql.Conn) e
 	return errors.Join(do(conn), conn.Close())
 }
 
-func (sqliteIn) types() *strings.Replacer { return strings.NewReplacer() }
+func (*sqlite) types() *strings.Replacer { return strings.NewReplacer() }
 
-func (sqliteIn) snapshot() *sql.TxOptions { return &sql.TxOptions{ReadOnly: true} }
+func (*sqlite) snapshot() *sql.TxOptions { return &sql.TxOptions{ReadOnly: true} }
 
-func (sqliteIn) shared() bool { return false }
+func (*sqlite) shared() bool { return false }
 
-func (sqliteIn) writeLimit() time.Duration { return 0 }
+func (*sqlite) writeLimit() time.Duration { return 0 }
 
-func (sqliteIn) brief() string { return "" }
+func (*sqlite) shortWait() string { return "" }
 
-func (sqliteIn) inOrder() string { return "" }
+func (*sqlite) inOrder() string { return "" }
 
-func (sqliteIn) isTaken(err error) bool {
-	switch sqliteCode(err) {
-	case sqlite3.SQLITE_CONSTRAINT_UNIQUE, sqlite3.SQLITE_CONSTRAINT_PRIMARYKEY:
-		return true
+// intact compares the files with what they were at its first call. SQLite would
+// write on to files that have no name any more. Only the writer calls it.
+func (e *sqlite) intact() error {
+	var files []os.FileInfo
+	for _, path := range []string{e.path(), e.path() + "-wal"} {
+		info, err := os.Stat(path)
+		if err != nil {
+			return errors.Join(errFileGone, err)
+		}
+		files = append(files, info)
 	}
-	return false
+	if e.files == nil {
+		e.files = files
+	}
+	for i, info := range files {
+		if !os.SameFile(info, e.files[i]) {
+			return errFileGone
+		}
+	}
+	return nil
 }
 
-func (sqliteIn) collided(error) bool { return false }
+func (*sqlite) collided(error) bool { return false }
 
-func (sqliteIn) blocked(error) bool { return false }
+func (*sqlite) blocked(error) bool { return false }
 
-// sqliteAway says whether an error of SQLite is the machine's.
-func sqliteAway(err error) bool {
+// sqliteUnavailable reports whether an error of SQLite is the machine's fault.
+func sqliteUnavailable(err error) bool {
 	switch sqliteCode(err) & 0xff {
 	case sqlite3.SQLITE_BUSY, sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY:
 		return true
@@ -128,9 +162,40 @@ func sqliteAway(err error) bool {
 
 // sqliteCode returns the extended result code of an error, 0 for another's.
 func sqliteCode(err error) int {
-	var failure *sqlite.Error
+	var failure *modernc.Error
 	if errors.As(err, &failure) {
 		return failure.Code()
 	}
 	return 0
+}
+
+// explain says what an error at opening means and what can be done.
+func (e *sqlite) explain(err error) error {
+	switch sqliteCode(err) & 0xff {
+	case sqlite3.SQLITE_READONLY:
+		return fmt.Errorf("%s cannot be written: let its owner run Hubbub, or change who may write it%s: %w", e.path(), e.ownership(e.path()), err)
+	case sqlite3.SQLITE_CANTOPEN:
+		return fmt.Errorf("%s cannot be opened: let the folder's owner run Hubbub, or change who may write in it%s: %w", e.path(), e.ownership(e.dir), err)
+	case sqlite3.SQLITE_CORRUPT:
+		return fmt.Errorf("%s is damaged: restore a backup of it%s: %w", e.path(), e.ownership(e.path()), err)
+	case sqlite3.SQLITE_NOTADB:
+		return fmt.Errorf("%s is no SQLite database: give another folder, or restore a backup%s: %w", e.path(), e.ownership(e.path()), err)
+	case sqlite3.SQLITE_FULL:
+		return fmt.Errorf("the disk that holds %s is full: make room: %w", e.path(), err)
+	default:
+		return err
+	}
+}
+
+// ownership says in brackets to whom a file belongs and who runs this program.
+func (e *sqlite) ownership(path string) string {
+	info, err := os.Stat(path)
+	if err != nil {
+		return ""
+	}
+	runs := "someone unknown"
+	if current, err := user.Current(); err == nil {
+		runs = current.Username
+	}
+	return fmt.Sprintf(" (%s belongs to %s with mode %v; Hubbub runs as %s)", path, owner(info), info.Mode(), runs)
 }

@@ -12,9 +12,10 @@ import (
 // The texts are all ours, so there is a bounded number of them.
 type pool struct {
 	*sql.DB
-	lock     io.Closer // to be closed after it, nil for none
-	prepared sync.Map  // *sql.Stmt by text
-	wanted   sync.Map  // texts that a transaction could not prepare
+	lock       io.Closer // to be closed after it, nil for none
+	unprepared bool      // nothing is prepared here, because the driver does it by itself
+	prepared   sync.Map  // *sql.Stmt by text
+	wanted     sync.Map  // texts that a transaction could not prepare
 }
 
 // Close is as in sql.DB.
@@ -44,6 +45,9 @@ func (p *pool) statement(ctx context.Context, text string) (*sql.Stmt, error) {
 
 // QueryContext is as in sql.DB.
 func (p *pool) QueryContext(ctx context.Context, text string, args ...any) (*sql.Rows, error) {
+	if p.unprepared {
+		return p.DB.QueryContext(ctx, text, args...)
+	}
 	stmt, err := p.statement(ctx, text)
 	if err != nil {
 		return nil, err
@@ -53,6 +57,9 @@ func (p *pool) QueryContext(ctx context.Context, text string, args ...any) (*sql
 
 // QueryRowContext is as in sql.DB.
 func (p *pool) QueryRowContext(ctx context.Context, text string, args ...any) *sql.Row {
+	if p.unprepared {
+		return p.DB.QueryRowContext(ctx, text, args...)
+	}
 	stmt, err := p.statement(ctx, text)
 	if err != nil {
 		return p.DB.QueryRowContext(ctx, text, args...) // to fail in the same way
@@ -98,6 +105,9 @@ type transaction struct {
 
 // statement returns a prepared statement, nil where it is not prepared yet.
 func (t *transaction) statement(ctx context.Context, text string) *sql.Stmt {
+	if t.pool.unprepared {
+		return nil
+	}
 	stmt, ok := t.pool.prepared.Load(text)
 	if !ok {
 		t.pool.wanted.Store(text, nil)

@@ -16,16 +16,16 @@ func TestUnread(t *testing.T) {
 
 		// A channel that was never visited has no position and nothing unread.
 		post(t, s, general, bea, "before")
-		if _, err := s.Position(t.Context(), anna.ID, general.ID); !errors.Is(err, ErrNotFound) {
+		if _, err := s.Position(t.Context(), own(anna.ID), general.ID); !errors.Is(err, ErrNotFound) {
 			t.Errorf("a position without a visit: %v", err)
 		}
-		check(t, s.Read(t.Context(), anna.ID, general.ID, 1))
-		check(t, s.MarkUnread(t.Context(), anna.ID, general.ID, 1))
+		check(t, s.Read(t.Context(), own(anna.ID), general.ID, 1))
+		check(t, s.MarkUnread(t.Context(), own(anna.ID), general.ID, 1))
 		wantUnread(t, s, anna)
 
 		// What others post after a visit is unread, one's own is not.
 		for _, c := range []Channel{general, other, quiet} {
-			check(t, s.Visit(t.Context(), anna.ID, c.ID, 1, noon))
+			check(t, s.Visit(t.Context(), own(anna.ID), c.ID, 1, noon))
 		}
 		second := post(t, s, general, bea, "second")
 		third := post(t, s, general, bea, "third")
@@ -36,23 +36,23 @@ func TestUnread(t *testing.T) {
 		wantUnread(t, s, bea)
 
 		// What is deleted is not unread any more.
-		check(t, s.DeleteMessage(t.Context(), general.ID, second.ID, bea.ID))
+		check(t, s.DeleteMessage(t.Context(), own(bea.ID), general.ID, second.ID))
 		wantUnread(t, s, anna, Unread{general.ID, 1}, Unread{other.ID, 1})
 
 		// Reading goes forward, and back only on demand.
-		check(t, s.Read(t.Context(), anna.ID, general.ID, third.ID))
-		check(t, s.Read(t.Context(), anna.ID, general.ID, 1))
+		check(t, s.Read(t.Context(), own(anna.ID), general.ID, third.ID))
+		check(t, s.Read(t.Context(), own(anna.ID), general.ID, 1))
 		wantPosition(t, s, anna, general, third.ID)
 		wantUnread(t, s, anna, Unread{other.ID, 1})
-		check(t, s.MarkUnread(t.Context(), anna.ID, general.ID, third.ID))
+		check(t, s.MarkUnread(t.Context(), own(anna.ID), general.ID, third.ID))
 		wantPosition(t, s, anna, general, third.ID-1)
-		check(t, s.MarkUnread(t.Context(), anna.ID, general.ID, third.ID+1))
+		check(t, s.MarkUnread(t.Context(), own(anna.ID), general.ID, third.ID+1))
 		wantPosition(t, s, anna, general, third.ID-1)
 		wantUnread(t, s, anna, Unread{general.ID, 1}, Unread{other.ID, 1})
-		check(t, s.Visit(t.Context(), anna.ID, general.ID, 99, noon))
-		check(t, s.Visit(t.Context(), anna.ID, general.ID, 5, noon))
+		check(t, s.Visit(t.Context(), own(anna.ID), general.ID, 99, noon))
+		check(t, s.Visit(t.Context(), own(anna.ID), general.ID, 5, noon))
 		wantPosition(t, s, anna, general, 99)
-		if _, err := s.Position(t.Context(), bea.ID, general.ID); !errors.Is(err, ErrNotFound) {
+		if _, err := s.Position(t.Context(), own(bea.ID), general.ID); !errors.Is(err, ErrNotFound) {
 			t.Errorf("one user's position became another's: %v", err)
 		}
 
@@ -62,7 +62,7 @@ func TestUnread(t *testing.T) {
 		}
 		wantUnread(t, s, anna, Unread{other.ID, 1}, Unread{quiet.ID, MaxUnread})
 		want := map[int64]int64{general.ID: 99, other.ID: 1, quiet.ID: 1}
-		if got := must[*Positions](t)(s.Positions(t.Context(), anna.ID)).revision; !reflect.DeepEqual(got, want) {
+		if got := must[*Positions](t)(s.Positions(t.Context(), own(anna.ID))).read; !reflect.DeepEqual(got, want) {
 			t.Errorf("got %v, want %v", got, want)
 		}
 	})
@@ -70,14 +70,16 @@ func TestUnread(t *testing.T) {
 
 func wantUnread(t *testing.T, s *Store, u User, want ...Unread) {
 	t.Helper()
-	if got := must[[]Unread](t)(s.Unread(t.Context(), must[*Positions](t)(s.Positions(t.Context(), u.ID)))); !reflect.DeepEqual(got, want) {
+	scope := scopeOf(t, s, u)
+	positions := must[*Positions](t)(s.Positions(t.Context(), scope))
+	if got := must[[]Unread](t)(s.Unread(t.Context(), scope, positions)); !reflect.DeepEqual(got, want) {
 		t.Errorf("unread for %s: got %v, want %v", u.Name, got, want)
 	}
 }
 
 func wantPosition(t *testing.T, s *Store, u User, c Channel, want int64) {
 	t.Helper()
-	if got := must[int64](t)(s.Position(t.Context(), u.ID, c.ID)); got != want {
+	if got := must[int64](t)(s.Position(t.Context(), own(u.ID), c.ID)); got != want {
 		t.Errorf("the position of %s in %s: got %d, want %d", u.Name, c.Name, got, want)
 	}
 }
@@ -86,7 +88,7 @@ func TestChannelsNear(t *testing.T) {
 	onBoth(t, func(t *testing.T, database string) {
 		s := openStore(t, database)
 		anna := newUser(t, s, "Anna")
-		if id := must[int64](t)(s.LatestChannel(t.Context())); id != 0 {
+		if id := must[int64](t)(s.LatestChannel(t.Context(), Everything())); id != 0 {
 			t.Errorf("the latest of no channels: %d", id)
 		}
 		channels := map[string]Channel{}
@@ -94,13 +96,13 @@ func TestChannelsNear(t *testing.T) {
 			channels[name] = newChannel(t, s, name)
 		}
 		near := func(n int) string {
-			return names(s.ChannelsNear(must[*Positions](t)(s.Positions(t.Context(), anna.ID)), n))
+			return names(s.ChannelsNear(Everything(), must[*Positions](t)(s.Positions(t.Context(), own(anna.ID))), n))
 		}
 		if got := near(3); got != "abc" {
 			t.Errorf("without a visit: got %s, want the newest", got)
 		}
 		for i, name := range []string{"b", "e", "d"} {
-			check(t, s.Visit(t.Context(), anna.ID, channels[name].ID, 0, noon.Add(time.Duration(i)*time.Second)))
+			check(t, s.Visit(t.Context(), own(anna.ID), channels[name].ID, 0, noon.Add(time.Duration(i)*time.Second)))
 		}
 		for n, want := range map[int]string{1: "d", 2: "de", 3: "bde", 4: "abde", 5: "abcde", 9: "abcde"} {
 			if got := near(n); got != want {
@@ -108,7 +110,7 @@ func TestChannelsNear(t *testing.T) {
 			}
 		}
 		after := func(id int64, n int) string {
-			return names(must[[]Channel](t)(s.ChannelsAfter(t.Context(), id, n)))
+			return names(must[[]Channel](t)(s.ChannelsAfter(t.Context(), Everything(), id, n)))
 		}
 		if got := after(channels["c"].ID, 9); got != "ab" {
 			t.Errorf("after c: %s", got)
@@ -116,7 +118,7 @@ func TestChannelsNear(t *testing.T) {
 		if got := after(0, 2); got != "ab" {
 			t.Errorf("the newest two: %s", got)
 		}
-		if id := must[int64](t)(s.LatestChannel(t.Context())); id != channels["a"].ID || after(id, 9) != "" {
+		if id := must[int64](t)(s.LatestChannel(t.Context(), Everything())); id != channels["a"].ID || after(id, 9) != "" {
 			t.Errorf("the latest: %d", id)
 		}
 	})

@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"crypto/sha256"
+	"database/sql"
 	"encoding/hex"
 	"errors"
 	"time"
@@ -66,10 +67,10 @@ func (s *Store) CreateUser(ctx context.Context, name Name, password, key string,
 	err := s.write(ctx, func(ctx context.Context, t *tx) error {
 		err := t.QueryRowContext(ctx, `
 			INSERT INTO users (name, name_key, name_look, password, epoch, last_channel, created_at, form)
-			VALUES ($1, $2, $3, $4, $5, 0, $6, $7) RETURNING id`,
+			VALUES ($1, $2, $3, $4, $5, 0, $6, $7) ON CONFLICT DO NOTHING RETURNING id`,
 			u.Name, name.Key, name.Look, u.Password, u.Epoch, u.CreatedAt.UnixMicro(), u.form).Scan(&u.ID)
-		if s.engine.isTaken(err) {
-			return ErrNameTaken
+		if errors.Is(err, sql.ErrNoRows) {
+			return refuse(ErrNameTaken)
 		}
 		return err
 	})
@@ -95,6 +96,10 @@ func (s *Store) SetPassword(ctx context.Context, userID int64, password string) 
 	err := s.write(ctx, func(ctx context.Context, t *tx) (err error) {
 		u, err = scanUser(t.QueryRowContext(ctx, `
 			UPDATE users SET password = $1, epoch = epoch + 1 WHERE id = $2 RETURNING `+userColumns, password, userID))
+		if errors.Is(err, ErrNotFound) {
+			return refuse(err)
+		}
+		t.changed(UserChanged{userID})
 		t.after(func() { s.users.drop(userID) })
 		return err
 	})

@@ -110,7 +110,7 @@ func TestUser(t *testing.T) {
 			t.Errorf("after removing it: %+v", removed)
 		}
 		general := newChannel(t, s, "general")
-		check(t, s.Visit(t.Context(), anna.ID, general.ID, 0, noon))
+		check(t, s.Visit(t.Context(), own(anna.ID), general.ID, 0, noon))
 		removed.LastChannel = general.ID
 		if got := must[User](t)(s.User(t.Context(), anna.ID)); got != removed {
 			t.Errorf("got %+v, want %+v", got, removed)

@@ -3,12 +3,14 @@ package store
 import (
 	"cmp"
 	"context"
+	"database/sql"
 	"errors"
 	"fmt"
 	"maps"
 	"math"
 	"runtime"
 	"slices"
+	"sync"
 	"time"
 )
 
@@ -16,16 +18,17 @@ import (
 // the first of them waits for the last.
 const maxBatch = 256
 
-// maxTries is how often a transaction is run that others on other nodes get in
-// the way of.
+// maxTries is how often a transaction is run that conflicts with those of other
+// nodes.
 const maxTries = 5
 
-// Those who write without a pause come back as soon as they are answered. Were
-// the first of them committed alone, all others would wait for that. So where
-// minCompany writes or more were under way at the end of a commit, the next one
-// waits for as many, till gatherTime after that end.
+// Clients that write without a pause send the next write as soon as one is
+// answered. If the first of these were committed alone, all others would wait
+// for that commit. So where gatherFrom writes or more were under way at the end
+// of a commit, the next commit waits for as many, until gatherTime after that
+// end.
 const (
-	minCompany = 3
+	gatherFrom = 3
 	gatherTime = 2 * time.Millisecond
 )
 
@@ -35,17 +38,18 @@ var ErrClosed = errors.New("the store is closed")
 // tx is the transaction that a write runs in, and what it has changed.
 type tx struct {
 	*transaction
-	changes   []Message
+	changes   []Change
 	numbers   map[int64]numbers // of the channels that it changes
 	committed []func()          // to be called once it is committed, in this order
-	blocked   error             // why the last write failed that others kept from what it needs, nil for none
-	kept      locks             // what it needed
+	blocked   error             // why the last write failed that waited for a lock in vain, nil for none
+	wanted    locks             // the locks of that write
 }
 
-// changed notes a change for the listener.
-func (t *tx) changed(m Message) { t.changes = append(t.changes, m) }
+// changed registers a change for the listener.
+func (t *tx) changed(c Change) { t.changes = append(t.changes, c) }
 
-// after notes what is to be done when the write is durable, before it returns.
+// after registers what is to be done when the write is durable, before the
+// listener runs.
 func (t *tx) after(do func()) { t.committed = append(t.committed, do) }
 
 // writer owns the only writing connection. Writes that arrive while one
@@ -56,12 +60,13 @@ type writer struct {
 	db       *pool
 	listener Listener
 	queue    chan *write
+	stop     sync.Once     // closes closing
 	closing  chan struct{} // closed to refuse further writes
 	done     chan struct{} // closed when the last commit is over
 
-	patience time.Duration // gatherTime
-	company  int           // how many writes the last commit answered and left waiting
-	ended    time.Time     // when that was
+	gather   time.Duration // gatherTime
+	underWay int           // how many writes the last commit answered and left waiting
+	ended    time.Time     // when the last commit ended
 }
 
 type write struct {
@@ -73,12 +78,12 @@ type write struct {
 
 func startWriter(engine engine, db *pool) *writer {
 	w := &writer{
-		engine:   engine,
-		db:       db,
-		queue:    make(chan *write, maxBatch),
-		closing:  make(chan struct{}),
-		done:     make(chan struct{}),
-		patience: gatherTime,
+		engine:  engine,
+		db:      db,
+		queue:   make(chan *write, maxBatch),
+		closing: make(chan struct{}),
+		done:    make(chan struct{}),
+		gather:  gatherTime,
 	}
 	go w.serve()
 	return w
@@ -93,26 +98,32 @@ func (s *Store) write(ctx context.Context, do func(ctx context.Context, t *tx) e
 	return s.writeWith(ctx, locks{}, do)
 }
 
-// locks names what a write keeps from other nodes till its commit. Writes of
-// one commit are run in the order of their locks: two commits that wanted each
-// other's would wait for ever.
+// locks names what a write locks until its commit. The writes of one commit run
+// in the order of their locks, because two commits that took them in different
+// orders could wait for each other.
 type locks struct{ first, then int64 }
 
-// lockPosition is of a write of a user's position in a channel.
+// lockPosition is for a write of a user's position or membership in a channel.
 func lockPosition(userID, channelID int64) locks { return locks{userID, channelID} }
 
-// lockChannel is of a write that changes a channel. Many want the same one, so
-// it is held for the shortest time.
+// lockChannel is for a write that changes a channel. It comes last because many
+// writes want the same one, so it is held for the shortest time.
 func lockChannel(channelID int64) locks { return locks{math.MaxInt64, channelID} }
 
 func (l locks) compare(other locks) int {
 	return cmp.Or(cmp.Compare(l.first, other.first), cmp.Compare(l.then, other.then))
 }
 
-// writeWith is write for what has locks that others may want.
+// writeWith is write for what takes locks that others may want.
 func (s *Store) writeWith(ctx context.Context, locks locks, do func(ctx context.Context, t *tx) error) error {
-	w := s.writer
 	job := &write{ctx: ctx, locks: locks, do: do, err: make(chan error, 1)}
+	return s.writer.run(job, nil)
+}
+
+// run queues a write and returns when it is committed or has failed, or when
+// giveUp is closed, after which nobody knows what becomes of it. A nil giveUp is
+// never closed.
+func (w *writer) run(job *write, giveUp <-chan struct{}) error {
 	select {
 	case <-w.closing:
 		return ErrClosed
@@ -122,12 +133,14 @@ func (s *Store) writeWith(ctx context.Context, locks locks, do func(ctx context.
 	case w.queue <- job:
 	case <-w.closing:
 		return ErrClosed
-	case <-ctx.Done():
-		return ctx.Err()
+	case <-job.ctx.Done():
+		return job.ctx.Err()
 	}
 	select {
 	case err := <-job.err:
 		return err
+	case <-giveUp:
+		return job.ctx.Err()
 	case <-w.done:
 		// The writer has ended; it may have answered on its way out.
 		select {
@@ -165,12 +178,12 @@ func (w *writer) batch(first *write) []*write {
 	// soon as there is one write, before others that came in the same moment.
 	runtime.Gosched()
 	jobs := w.waiting([]*write{first})
-	if w.company < minCompany || time.Since(w.ended) >= w.patience {
+	if w.underWay < gatherFrom || time.Since(w.ended) >= w.gather {
 		return jobs
 	}
-	late := time.NewTimer(time.Until(w.ended.Add(w.patience)))
+	late := time.NewTimer(time.Until(w.ended.Add(w.gather)))
 	defer late.Stop()
-	for len(jobs) < min(w.company, maxBatch) {
+	for len(jobs) < min(w.underWay, maxBatch) {
 		select {
 		case job := <-w.queue:
 			jobs = w.waiting(append(jobs, job))
@@ -194,25 +207,51 @@ func (w *writer) waiting(jobs []*write) []*write {
 	return jobs
 }
 
-// commit runs the writes in one transaction, tells the listener and answers.
+// commit runs the writes in one transaction, calls the listener and answers.
 func (w *writer) commit(jobs []*write) {
 	errs := make([]error, len(jobs))
 	t, err := w.transact(jobs, errs)
 	if err == nil {
-		if len(t.changes) > 0 {
-			w.listener(t.changes)
-		}
 		for _, do := range t.committed {
 			do()
 		}
+		if len(t.changes) > 0 {
+			w.listener(t.changes)
+		}
 	}
-	w.company, w.ended = len(jobs)+len(w.queue), time.Now()
+	w.underWay, w.ended = len(jobs)+len(w.queue), time.Now()
 	for i, job := range jobs {
 		if errs[i] == nil {
 			errs[i] = err
 		}
 		job.err <- errs[i]
 	}
+}
+
+// refusal is an error of a write that has changed nothing. There is nothing to
+// undo, so the writes that share its commit need not run again.
+type refusal struct{ error }
+
+// refuse returns an error with which a write that has changed nothing may end. It
+// is not for errors of the database, which may have ended the transaction.
+func refuse(err error) error { return refusal{err} }
+
+// refuseMissing turns the absence of a row into a refusal with ErrNotFound.
+func refuseMissing(err error) error {
+	if errors.Is(err, sql.ErrNoRows) {
+		return refuse(ErrNotFound)
+	}
+	return err
+}
+
+// refused takes the error of a write that has changed nothing out of its
+// wrapping, and reports whether it is one.
+func refused(failure *error) bool {
+	r, ok := (*failure).(refusal) //nolint:errorlint // refuse's own value, which nobody wraps
+	if ok {
+		*failure = r.error
+	}
+	return ok
 }
 
 // errOneFailed says that one of several writes has failed, and nothing is
@@ -226,7 +265,7 @@ func (w *writer) transact(jobs []*write, errs []error) (*tx, error) {
 	slices.SortStableFunc(jobs, func(a, b *write) int { return a.locks.compare(b.locks) })
 	attempt := w.attempt
 	for tries := 1; ; tries++ {
-		t, err := w.run(jobs, errs, attempt)
+		t, err := w.runAll(jobs, errs, attempt)
 		switch {
 		case errors.Is(err, errOneFailed) && len(jobs) > 1:
 			attempt = w.attemptAlone
@@ -239,8 +278,8 @@ func (w *writer) transact(jobs []*write, errs []error) (*tx, error) {
 	}
 }
 
-// run runs the writes in one transaction.
-func (w *writer) run(jobs []*write, errs []error, attempt func(context.Context, *tx, *write, *error) error) (*tx, error) {
+// runAll runs the writes in one transaction.
+func (w *writer) runAll(jobs []*write, errs []error, attempt func(context.Context, *tx, *write, *error) error) (*tx, error) {
 	// Not the context of one write: the others must not depend on it.
 	ctx := context.Background()
 	if limit := w.engine.writeLimit(); limit > 0 {
@@ -264,6 +303,9 @@ func (w *writer) run(jobs []*write, errs []error, attempt func(context.Context, 
 	if err := storeRevisions(ctx, t); err != nil {
 		return nil, errors.Join(fmt.Errorf("numbering the changes: %w", err), t.Rollback())
 	}
+	if err := w.engine.intact(); err != nil {
+		return nil, errors.Join(err, t.Rollback())
+	}
 	if err := t.Commit(); err != nil {
 		return nil, fmt.Errorf("committing: %w", err)
 	}
@@ -273,8 +315,9 @@ func (w *writer) run(jobs []*write, errs []error, attempt func(context.Context, 
 // attempt runs one write, which must not fail.
 func (w *writer) attempt(ctx context.Context, t *tx, job *write, failure *error) error {
 	*failure = job.do(ctx, t)
+	refused := refused(failure)
 	switch {
-	case *failure == nil:
+	case *failure == nil, refused && !w.concernsAll(ctx, *failure):
 		return nil
 	case w.concernsAll(ctx, *failure):
 		return *failure
@@ -290,8 +333,8 @@ func (w *writer) concernsAll(ctx context.Context, failure error) bool {
 
 // attemptAlone runs one write, and undoes it alone where it fails.
 func (w *writer) attemptAlone(ctx context.Context, t *tx, job *write, failure *error) error {
-	if t.blocked != nil && job.locks == t.kept {
-		*failure = t.blocked // it would wait as long again, and all others with it
+	if t.blocked != nil && job.locks == t.wanted {
+		*failure = t.blocked // it would wait as long again, and the whole commit with it
 		return nil
 	}
 	if _, err := t.ExecContext(ctx, `SAVEPOINT write`); err != nil {
@@ -299,13 +342,14 @@ func (w *writer) attemptAlone(ctx context.Context, t *tx, job *write, failure *e
 	}
 	changes, committed, numbers := len(t.changes), len(t.committed), maps.Clone(t.numbers)
 	*failure = job.do(ctx, t)
+	refused := refused(failure)
 	if *failure != nil && w.concernsAll(ctx, *failure) {
 		return *failure
 	}
 	if w.engine.blocked(*failure) {
-		t.blocked, t.kept = *failure, job.locks
+		t.blocked, t.wanted = *failure, job.locks
 	}
-	if *failure != nil {
+	if *failure != nil && !refused {
 		t.changes, t.committed, t.numbers = t.changes[:changes], t.committed[:committed], numbers
 		if _, err := t.ExecContext(ctx, `ROLLBACK TO write`); err != nil {
 			return fmt.Errorf("undoing a write: %w", errors.Join(err, *failure))
@@ -318,7 +362,7 @@ func (w *writer) attemptAlone(ctx context.Context, t *tx, job *write, failure *e
 }
 
 func (w *writer) close() error {
-	close(w.closing)
+	w.stop.Do(func() { close(w.closing) })
 	<-w.done
 	return w.db.Close()
 }

@@ -36,16 +36,16 @@ func hold(t *testing.T, s *Store) (release func()) {
 func TestOneWriteFailsAlone(t *testing.T) {
 	onBoth(t, func(t *testing.T, database string) {
 		s := openStore(t, database)
-		c, anna, bea := newChannel(t, s, "general"), newUser(t, s, "Anna"), newUser(t, s, "Bea")
+		c, anna := newChannel(t, s, "general"), newUser(t, s, "Anna")
 		var batches [][]int64 // written by the writer alone, read after Close
-		s.Listen(func(changes []Message) {
+		s.Listen(func(changes []Change) {
 			var revisions []int64
-			for _, m := range changes {
+			for _, m := range messagesIn(changes) {
 				revisions = append(revisions, m.Revision)
 			}
 			batches = append(batches, revisions)
 		})
-		m := post(t, s, c, anna, "Anna's")
+		post(t, s, c, anna, "Anna's")
 		cancelled, cancel := context.WithCancel(t.Context())
 		failure := errors.New("a failure")
 
@@ -53,7 +53,7 @@ func TestOneWriteFailsAlone(t *testing.T) {
 		var group sync.WaitGroup
 		for i := range 30 {
 			write := func() error {
-				_, err := s.Post(t.Context(), c, anna, fmt.Sprint(i), "", noon)
+				_, err := s.Post(t.Context(), Everything(), c, anna, Draft{Body: fmt.Sprint(i)}, noon)
 				return err
 			}
 			var want error
@@ -62,20 +62,22 @@ func TestOneWriteFailsAlone(t *testing.T) {
 				want = failure
 				write = func() error {
 					return s.write(t.Context(), func(ctx context.Context, t *tx) error {
-						revision, err := nextRevision(ctx, t, c.ID)
+						revision, err := nextRevision(ctx, t, Everything(), c.ID)
 						if err != nil {
 							return err
 						}
-						t.changed(Message{ChannelID: c.ID, Revision: revision})
+						t.changed(MessageChanged{Message{ChannelID: c.ID, Revision: revision}})
 						return failure
 					})
 				}
 			case 2:
 				want = ErrNotAuthor
-				write = func() error { return s.DeleteMessage(t.Context(), c.ID, m.ID, bea.ID) }
+				write = func() error {
+					return s.write(t.Context(), func(context.Context, *tx) error { return refuse(ErrNotAuthor) })
+				}
 			case 3: // its SQL fails
 				write = func() error {
-					_, err := s.Post(t.Context(), c, User{ID: 99}, "nobody's", "", noon)
+					_, err := s.Post(t.Context(), Everything(), c, User{ID: 99}, Draft{Body: "nobody's"}, noon)
 					if err == nil {
 						return nil
 					}
@@ -85,7 +87,7 @@ func TestOneWriteFailsAlone(t *testing.T) {
 			case 4:
 				want = context.Canceled
 				write = func() error {
-					_, err := s.Post(cancelled, c, anna, "given up", "", noon)
+					_, err := s.Post(cancelled, Everything(), c, anna, Draft{Body: "given up"}, noon)
 					return err
 				}
 			}
@@ -100,7 +102,7 @@ func TestOneWriteFailsAlone(t *testing.T) {
 		release()
 		group.Wait()
 
-		messages, revision, err := s.Newest(t.Context(), c.ID, 100)
+		messages, revision, err := s.Newest(t.Context(), Everything(), c.ID, 100)
 		check(t, err)
 		equal(t, "messages", ids(messages), upTo(7))
 		if revision != 7 {
@@ -114,19 +116,80 @@ func TestOneWriteFailsAlone(t *testing.T) {
 	})
 }
 
+// TestRefusalsRunNothingTwice commits good writes with others that are refused.
+// Each runs once.
+func TestRefusalsRunNothingTwice(t *testing.T) {
+	onBoth(t, func(t *testing.T, database string) {
+		s := openStore(t, database)
+		c, anna, bea := newChannel(t, s, "general"), newUser(t, s, "Anna"), newUser(t, s, "Bea")
+		m := must[Message](t)(s.Post(t.Context(), Everything(), c, anna, Draft{Body: "Anna's", Key: "key"}, noon))
+		runs := 0
+		release := hold(t, s)
+		var group sync.WaitGroup
+		for about, tt := range map[string]struct {
+			want  error
+			write func() error
+		}{
+			"a good one": {nil, func() error {
+				return s.write(t.Context(), func(context.Context, *tx) error { runs++; return nil })
+			}},
+			"another text under a key": {ErrKeyUsed, func() error {
+				_, err := s.Post(t.Context(), Everything(), c, anna, Draft{Body: "other", Key: "key"}, noon)
+				return err
+			}},
+			"a post to a missing channel": {ErrNotFound, func() error {
+				_, err := s.Post(t.Context(), Everything(), Channel{ID: 99}, anna, Draft{Body: "x"}, noon)
+				return err
+			}},
+			"a name that is taken": {ErrNameTaken, func() error {
+				_, err := s.CreateUser(t.Context(), userName(t, "anna"), "", "", noon)
+				return err
+			}},
+			"a channel that exists": {ErrChannelExists, func() error {
+				_, err := s.CreateChannel(t.Context(), channelName(t, "General"), KindOpen, 0, noon)
+				return err
+			}},
+			"a password of nobody": {ErrNotFound, func() error {
+				_, err := s.SetPassword(t.Context(), 99, "hash")
+				return err
+			}},
+			"a visit to nowhere": {ErrNotFound, func() error { return s.Visit(t.Context(), own(anna.ID), 99, 0, noon) }},
+		} {
+			group.Go(func() {
+				if err := tt.write(); !errors.Is(err, tt.want) {
+					t.Errorf("%s: %v, want %v", about, err, tt.want)
+				}
+			})
+		}
+		waitFor(t, func() bool { return len(s.writer.queue) == 7 })
+		// This one does not even wait for the writer.
+		if err := s.DeleteMessage(t.Context(), own(bea.ID), c.ID, m.ID); !errors.Is(err, ErrNotAuthor) {
+			t.Errorf("a delete of another's: %v", err)
+		}
+		release()
+		group.Wait()
+		if runs != 1 {
+			t.Errorf("the good one ran %d times", runs)
+		}
+		if next := post(t, s, c, anna, "next"); next.ID != 2 {
+			t.Errorf("refusals used up revisions: %+v", next)
+		}
+	})
+}
+
 // TestWritersThatComeBackShareACommit has the writer wait for those whom it has
 // just answered, and for nobody where there was no company.
 func TestWritersThatComeBackShareACommit(t *testing.T) {
 	t.Parallel()
 	s := openStore(t, newSQLite(t))
 	c, anna := newChannel(t, s, "general"), newUser(t, s, "Anna")
-	s.writer.patience = time.Hour // whoever waits in vain hangs
-	var commits []int64           // written by the writer alone, read after Close
-	s.Listen(func(changes []Message) { commits = append(commits, int64(len(changes))) })
+	s.writer.gather = time.Hour // whoever waits in vain hangs
+	var commits []int64         // written by the writer alone, read after Close
+	s.Listen(func(changes []Change) { commits = append(commits, int64(len(messagesIn(changes)))) })
 	var group sync.WaitGroup
 	add := func() {
 		group.Go(func() {
-			_, err := s.Post(t.Context(), c, anna, "hello", "", noon)
+			_, err := s.Post(t.Context(), Everything(), c, anna, Draft{Body: "hello"}, noon)
 			check(t, err)
 		})
 	}
@@ -162,7 +225,7 @@ func TestClose(t *testing.T) {
 		var group sync.WaitGroup
 		for range 20 {
 			group.Go(func() {
-				if _, err := s.Post(t.Context(), c, u, "begun", "", noon); err != nil {
+				if _, err := s.Post(t.Context(), Everything(), c, u, Draft{Body: "begun"}, noon); err != nil {
 					t.Errorf("a write begun before Close: %v", err)
 				}
 			})
@@ -174,16 +237,16 @@ func TestClose(t *testing.T) {
 			}
 		})
 		<-s.writer.closing
-		if _, err := s.Post(t.Context(), c, u, "late", "", noon); !errors.Is(err, ErrClosed) {
+		if _, err := s.Post(t.Context(), Everything(), c, u, Draft{Body: "late"}, noon); !errors.Is(err, ErrClosed) {
 			t.Errorf("a write during Close: %v, want ErrClosed", err)
 		}
 		release()
 		group.Wait()
-		if _, err := s.Post(t.Context(), c, u, "late", "", noon); !errors.Is(err, ErrClosed) {
+		if _, err := s.Post(t.Context(), Everything(), c, u, Draft{Body: "late"}, noon); !errors.Is(err, ErrClosed) {
 			t.Errorf("a write after Close: %v, want ErrClosed", err)
 		}
 
-		messages, _, err := openStore(t, database).Newest(t.Context(), c.ID, 100)
+		messages, _, err := openStore(t, database).Newest(t.Context(), Everything(), c.ID, 100)
 		check(t, err)
 		equal(t, "kept", ids(messages), upTo(20))
 	})
@@ -201,7 +264,7 @@ func TestCloseUnderLoad(t *testing.T) {
 		for range 16 {
 			group.Go(func() {
 				for {
-					_, err := s.Post(t.Context(), c, u, "x", "", noon)
+					_, err := s.Post(t.Context(), Everything(), c, u, Draft{Body: "x"}, noon)
 					if err != nil {
 						if !errors.Is(err, ErrClosed) {
 							t.Error(err)
@@ -219,7 +282,7 @@ func TestCloseUnderLoad(t *testing.T) {
 		<-enough
 		check(t, s.Close())
 		group.Wait()
-		messages, revision, err := openStore(t, database).Newest(t.Context(), c.ID, 1<<20)
+		messages, revision, err := openStore(t, database).Newest(t.Context(), Everything(), c.ID, 1<<20)
 		if err != nil || len(messages) != acknowledged || int(revision) != acknowledged {
 			t.Errorf("%d messages at revision %d were kept, %d acknowledged, %v", len(messages), revision, acknowledged, err)
 		}

@@ -1,4 +1,5 @@
-package store
+// Package move copies an installation from SQLite to PostgreSQL.
+package move
 
 import (
 	"bytes"
@@ -6,14 +7,17 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
-	"os"
+	"io/fs"
 	"slices"
 	"strings"
 	"unicode/utf8"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/stdlib"
+	"modernc.org/sqlite"
 	sqlite3 "modernc.org/sqlite/lib"
+
+	"hubbub/store"
 )
 
 // maxCopied is how many rows one COPY takes: PostgreSQL keeps a note of each
@@ -23,8 +27,8 @@ const maxCopied = 10_000
 // errCommit says that the answer to a commit did not come.
 var errCommit = errors.New("whether it is committed is not known")
 
-// MoveProgress is how far Move has come with one table.
-type MoveProgress struct {
+// Progress is how far Move has come with one table.
+type Progress struct {
 	Table       string
 	Compared    bool  // its rows are compared now, else copied
 	Done, Total int64 // rows
@@ -32,34 +36,22 @@ type MoveProgress struct {
 
 // Move copies the SQLite installation in a folder to the PostgreSQL at a URL,
 // whole or not at all: every row is read again from both and compared before the
-// one commit. It tells progress of each table, in a few steps or many, of which
+// one commit. It calls progress for each table, in a few steps or many, of which
 // the last is when all is done.
 //
 // The installation is brought to the newest schema, and otherwise left as it is.
-// Nobody else may have it open: what they wrote meanwhile would be lost. The
-// target must hold nothing, and is left so if Move fails; a node that starts on
-// it waits for the end, or fails after a minute.
+// Nobody else may have it open, because what they wrote meanwhile would be lost.
+// The target must hold nothing, and is left so if Move fails; a node that starts
+// on it waits for the end, or fails after a minute.
 //
 // Text that PostgreSQL cannot keep, for it is not UTF-8 or holds a NUL, is
-// refused, but for the keys of posts: such a key is no longer taken from anyone
-// (nobody can ask for its post again), so the message goes without.
-func Move(ctx context.Context, dir, database string, progress func(MoveProgress)) error {
-	target, err := postgresAt(database)
-	if err != nil {
-		return err
+// refused, but for the keys of posts: no client may use such a key any more, so
+// the message goes without.
+func Move(ctx context.Context, dir, database string, progress func(Progress)) error {
+	if _, _, isURL := strings.Cut(database, "://"); !isURL {
+		return errors.New("the target is a folder and not a URL such as postgres://user@host/database")
 	}
-	from := sqliteIn(dir)
-	if _, err := os.Stat(from.path()); err != nil {
-		return fmt.Errorf("there is no Hubbub to move: %w", err) // SQLite would make one
-	}
-	source, err := openSQLite(from.path(), "immediate", 1)
-	if err != nil {
-		return err
-	}
-	defer source.Close() //nolint:errcheck // what is moved by then is moved
-	to := target.connect(1)
-	defer to.Close() //nolint:errcheck // as above
-	err = from.alone(ctx, source.DB, func(old *sql.Conn) error {
+	err := store.Exclusively(ctx, dir, func(old *sql.Conn, migrateOld func() error) error {
 		if err := keepOthersOut(ctx, old); err != nil {
 			return err
 		}
@@ -68,20 +60,20 @@ func Move(ctx context.Context, dir, database string, progress func(MoveProgress)
 			return err
 		}
 		if !slices.ContainsFunc(tables, func(t table) bool { return t.name == "messages" }) {
-			return fmt.Errorf("%s is not Hubbub's", from.path())
+			return fmt.Errorf("what is in %s is not Hubbub's", dir)
 		}
-		if err := migrateAlone(ctx, from, old); err != nil {
+		if err := migrateOld(); err != nil {
 			return err
 		}
 		if tables, err = tablesIn(ctx, old); err != nil {
 			return err
 		}
-		return target.alone(ctx, to.DB, func(empty *sql.Conn) error {
-			// First, so that what is refused is not migrated.
+		return store.Exclusively(ctx, database, func(empty *sql.Conn, migrateNew func() error) error {
+			// First, so that a target which is refused is not migrated.
 			if err := transact(ctx, empty, func(t pgx.Tx) error { return refuseRows(ctx, t, tables) }); err != nil {
 				return err
 			}
-			if err := migrateAlone(ctx, target, empty); err != nil {
+			if err := migrateNew(); err != nil {
 				return err
 			}
 			return transact(ctx, empty, func(t pgx.Tx) error {
@@ -94,14 +86,22 @@ func Move(ctx context.Context, dir, database string, progress func(MoveProgress)
 		return err
 	case ctx.Err() != nil:
 		return ctx.Err()
-	case sqliteCode(err)&0xff == sqlite3.SQLITE_BUSY:
-		return fmt.Errorf("%s is in use: stop the Hubbub that runs on it", from.path())
+	case errors.Is(err, fs.ErrNotExist):
+		return fmt.Errorf("there is no Hubbub to move: %w", err)
+	case isBusy(err):
+		return fmt.Errorf("the database in %s is in use: stop the Hubbub that runs on it", dir)
 	default:
 		return err
 	}
 }
 
-// keepOthersOut has a connection hold the database's lock till it is closed. It
+// isBusy reports whether another program has a SQLite database open.
+func isBusy(err error) bool {
+	var failure *sqlite.Error
+	return errors.As(err, &failure) && failure.Code()&0xff == sqlite3.SQLITE_BUSY
+}
+
+// keepOthersOut makes a connection hold the database's lock until it is closed. It
 // fails where anybody else has the database open.
 func keepOthersOut(ctx context.Context, conn *sql.Conn) error {
 	// The lock comes with the first transaction that may write, and stays.
@@ -216,10 +216,17 @@ func (t table) row(values []any) string {
 	return b.String()
 }
 
-// refuseRows fails where one of the tables is there and is not empty.
+// made is the table whose row every node makes that starts on an empty database.
+const made = "installation"
+
+// refuseRows fails where one of the tables is there and is not empty, but for
+// what a node makes that only looks.
 func refuseRows(ctx context.Context, t pgx.Tx, tables []table) error {
 	var full []string
 	for _, table := range tables {
+		if table.name == made {
+			continue
+		}
 		var found bool
 		err := t.QueryRow(ctx, `SELECT to_regclass($1) IS NOT NULL`, table.name).Scan(&found)
 		if err == nil && found {
@@ -243,7 +250,7 @@ type move struct {
 	source   *sql.Conn
 	target   pgx.Tx
 	tables   []table
-	progress func(MoveProgress)
+	progress func(Progress)
 }
 
 func (m *move) run(ctx context.Context) error {
@@ -253,18 +260,21 @@ func (m *move) run(ctx context.Context) error {
 	}
 	all := strings.Join(names, ", ")
 	for _, statement := range []string{
-		// The server's limits are for what serves people.
+		// The server's limits are for transactions that serve people.
 		`SELECT set_config(name, '0', true) FROM pg_settings
 			WHERE name IN ('statement_timeout', 'transaction_timeout', 'idle_in_transaction_session_timeout')`,
 		`LOCK TABLE ` + all + ` IN SHARE ROW EXCLUSIVE MODE`,
 	} {
 		if _, err := m.target.Exec(ctx, statement); err != nil {
-			return fmt.Errorf("having the target alone: %w", err)
+			return fmt.Errorf("locking the target: %w", err)
 		}
 	}
 	// A node may have written before the lock.
 	if err := refuseRows(ctx, m.target, m.tables); err != nil {
 		return err
+	}
+	if _, err := m.target.Exec(ctx, `DELETE FROM `+made); err != nil {
+		return fmt.Errorf("emptying %s: %w", made, err)
 	}
 	totals := map[string]int64{}
 	for _, t := range m.tables {
@@ -309,7 +319,7 @@ func (m *move) copy(ctx context.Context, t table, total int64) error {
 			return err
 		}
 		if done += n; n > 0 || total == 0 {
-			m.progress(MoveProgress{Table: t.name, Done: done, Total: total})
+			m.progress(Progress{Table: t.name, Done: done, Total: total})
 		}
 		if n < maxCopied {
 			return nil
@@ -317,7 +327,7 @@ func (m *move) copy(ctx context.Context, t table, total int64) error {
 	}
 }
 
-// restart has new rows take ids after those that are there.
+// restart makes new rows take ids after those that are there.
 func (m *move) restart(ctx context.Context) error {
 	rows, err := m.target.Query(ctx, `
 		SELECT table_name, column_name FROM information_schema.columns
@@ -374,7 +384,7 @@ func (m *move) compare(ctx context.Context, t table, total int64) error {
 			}
 		}
 		if done++; done%maxCopied == 0 && done < total {
-			m.progress(MoveProgress{Table: t.name, Compared: true, Done: done, Total: total})
+			m.progress(Progress{Table: t.name, Compared: true, Done: done, Total: total})
 		}
 	}
 	if err := source.Err(); err != nil {
@@ -390,7 +400,7 @@ func (m *move) compare(ctx context.Context, t table, total int64) error {
 	if done != total {
 		return fmt.Errorf("%d rows were read of %d", done, total)
 	}
-	m.progress(MoveProgress{Table: t.name, Compared: true, Done: done, Total: total})
+	m.progress(Progress{Table: t.name, Compared: true, Done: done, Total: total})
 	return nil
 }
 
