@@ -25,7 +25,7 @@ var layers = map[string][]string{
 	"hub":        nil,
 	"locale":     nil,
 	"static":     nil,
-	"store":      nil,
+	"store":      {"store"}, // store/move is a command of its own
 	"e2e":        {"e2e"}, // it knows only the binary; the benchmark starts servers beside it
 }
 

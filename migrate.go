@@ -8,7 +8,7 @@ import (
 	"strconv"
 	"time"
 
-	"hubbub/store"
+	"hubbub/store/move"
 )
 
 // progressPause is how long at least lies between two lines on one table.
@@ -44,7 +44,7 @@ func migrate(ctx context.Context, args []string, getenv func(string) string, std
 	}
 
 	began, told, moved := time.Now(), time.Time{}, int64(0)
-	err = store.Move(ctx, f.Data, f.To, func(p store.MoveProgress) {
+	err = move.Move(ctx, f.Data, f.To, func(p move.Progress) {
 		last := p.Done == p.Total
 		if !last && time.Since(told) < progressPause {
 			return

@@ -29,15 +29,15 @@ func (h *Handlers) channels(q *request) (answer, error) {
 
 // showChannels completes the view with the channels that there are.
 func (h *Handlers) showChannels(q *request, status int, view components.ChannelsView) (answer, error) {
-	channels, err := h.Store.Channels(q.Context())
+	channels, err := h.Store.Channels(q.Context(), q.scope)
 	if err != nil {
 		return answer{}, err
 	}
-	positions, err := h.Store.Positions(q.Context(), q.viewer.ID)
+	positions, err := h.Store.Positions(q.Context(), q.scope)
 	if err != nil {
 		return answer{}, err
 	}
-	if q.page.Unread, err = h.unread(q.Context(), positions); err != nil {
+	if q.page.Unread, err = h.unread(q, positions); err != nil {
 		return answer{}, err
 	}
 	view.Channels = channels
@@ -60,7 +60,7 @@ func (h *Handlers) createChannel(q *request) (answer, error) {
 	if !h.posts.allow(viewerKey(q.page)) {
 		return answer{}, errManyPosts
 	}
-	channel, err := h.Store.CreateChannel(q.Context(), name, time.Now())
+	channel, err := h.Store.CreateChannel(q.Context(), name, store.KindOpen, q.viewer.ID, time.Now())
 	if errors.Is(err, store.ErrChannelExists) {
 		view.Error = q.page.Locale.ChannelExists(name.Text)
 		return h.showChannels(q, http.StatusConflict, view)
@@ -68,6 +68,5 @@ func (h *Handlers) createChannel(q *request) (answer, error) {
 	if err != nil {
 		return answer{}, err
 	}
-	h.live.ChannelMade(channel)
 	return leadsTo(components.ChannelPath(channel.Name)).says(flashChannelCreated, channel.Name), nil
 }

@@ -34,7 +34,7 @@ func TestCreateChannel(t *testing.T) {
 		p.get("/").leadsTo(path)
 		p.get("/channels").is(http.StatusOK).says(name)
 	}
-	before, err := s.Store.Channels(t.Context())
+	before, err := s.Store.Channels(t.Context(), store.Everything())
 	check(t, err)
 	for _, tt := range []struct {
 		name   string
@@ -54,7 +54,7 @@ func TestCreateChannel(t *testing.T) {
 	} {
 		p.post("/channels", "name", tt.name).is(tt.status).says(tt.says, "["+tt.name+"]")
 	}
-	if after, err := s.Store.Channels(t.Context()); err != nil || len(after) != len(before) {
+	if after, err := s.Store.Channels(t.Context(), store.Everything()); err != nil || len(after) != len(before) {
 		t.Errorf("%d channels, then %d", len(before), len(after))
 	}
 }

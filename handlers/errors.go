@@ -21,18 +21,19 @@ func (f *failure) Error() string { return f.words(locale.All()[0]).Title }
 // The errors that handlers return of their own accord. Field errors are not
 // among them: those stand beside their field.
 var (
-	errSignedOut   = &failure{http.StatusUnauthorized, func(l *locale.Locale) locale.Failure { return l.SignInFirst }}
-	errCrossOrigin = &failure{http.StatusForbidden, func(l *locale.Locale) locale.Failure { return l.CrossOrigin }}
-	errNotYours    = &failure{http.StatusForbidden, func(l *locale.Locale) locale.Failure { return l.NotYours }}
-	errNoPage      = &failure{http.StatusNotFound, func(l *locale.Locale) locale.Failure { return l.NotFound }}
-	errMethod      = &failure{http.StatusMethodNotAllowed, func(l *locale.Locale) locale.Failure { return l.MethodNotAllowed }}
-	errBadRequest  = &failure{http.StatusBadRequest, func(l *locale.Locale) locale.Failure { return l.BadRequest }}
-	errTooLarge    = &failure{http.StatusRequestEntityTooLarge, func(l *locale.Locale) locale.Failure { return l.TooLarge }}
-	errManyPosts   = &failure{http.StatusTooManyRequests, func(l *locale.Locale) locale.Failure { return l.TooManyPosts }}
-	errManyLogins  = &failure{http.StatusTooManyRequests, func(l *locale.Locale) locale.Failure { return l.TooManySignIns }}
-	errTimeout     = &failure{http.StatusServiceUnavailable, func(l *locale.Locale) locale.Failure { return l.Timeout }}
-	errUnavailable = &failure{http.StatusServiceUnavailable, func(l *locale.Locale) locale.Failure { return l.Unavailable }}
-	errInternal    = &failure{http.StatusInternalServerError, func(l *locale.Locale) locale.Failure { return l.ServerError }}
+	errSignedOut       = &failure{http.StatusUnauthorized, func(l *locale.Locale) locale.Failure { return l.SignInFirst }}
+	errCrossOrigin     = &failure{http.StatusForbidden, func(l *locale.Locale) locale.Failure { return l.CrossOrigin }}
+	errNotYours        = &failure{http.StatusForbidden, func(l *locale.Locale) locale.Failure { return l.NotYours }}
+	errNoPage          = &failure{http.StatusNotFound, func(l *locale.Locale) locale.Failure { return l.NotFound }}
+	errMethod          = &failure{http.StatusMethodNotAllowed, func(l *locale.Locale) locale.Failure { return l.MethodNotAllowed }}
+	errBadRequest      = &failure{http.StatusBadRequest, func(l *locale.Locale) locale.Failure { return l.BadRequest }}
+	errPasswordChanged = &failure{http.StatusConflict, func(l *locale.Locale) locale.Failure { return l.PasswordChangedMeanwhile }}
+	errTooLarge        = &failure{http.StatusRequestEntityTooLarge, func(l *locale.Locale) locale.Failure { return l.TooLarge }}
+	errManyPosts       = &failure{http.StatusTooManyRequests, func(l *locale.Locale) locale.Failure { return l.TooManyPosts }}
+	errManyLogins      = &failure{http.StatusTooManyRequests, func(l *locale.Locale) locale.Failure { return l.TooManySignIns }}
+	errTimeout         = &failure{http.StatusServiceUnavailable, func(l *locale.Locale) locale.Failure { return l.Timeout }}
+	errUnavailable     = &failure{http.StatusServiceUnavailable, func(l *locale.Locale) locale.Failure { return l.Unavailable }}
+	errInternal        = &failure{http.StatusInternalServerError, func(l *locale.Locale) locale.Failure { return l.ServerError }}
 )
 
 // failureOf returns what an error means to the person. What it does not know
@@ -49,6 +50,8 @@ func failureOf(err error) *failure {
 		return errNoPage
 	case errors.Is(err, store.ErrNotAuthor):
 		return errNotYours
+	case errors.Is(err, store.ErrPasswordChanged):
+		return errPasswordChanged
 	case errors.Is(err, store.ErrClosed), errors.Is(err, hub.ErrRestart), store.Unavailable(err):
 		return errUnavailable
 	case errors.Is(err, context.DeadlineExceeded):

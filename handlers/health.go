@@ -12,13 +12,14 @@ func (h *Handlers) healthy(w http.ResponseWriter, _ *http.Request) {
 	plain(w, http.StatusOK, "ok\n")
 }
 
-// ready says whether the node can serve pages: its store answers.
+// ready says whether the node can serve pages and take posts. Why it cannot is in
+// the log.
 func (h *Handlers) ready(w http.ResponseWriter, r *http.Request) {
 	ctx, cancel := context.WithTimeout(r.Context(), 2*time.Second)
 	defer cancel()
-	if err := h.Store.Ping(ctx); err != nil {
+	if err := h.Store.Ready(ctx); err != nil {
 		h.Log.Error("not ready", "error", err)
-		plain(w, http.StatusServiceUnavailable, "the store does not answer\n")
+		plain(w, http.StatusServiceUnavailable, "the store cannot be read and written\n")
 		return
 	}
 	plain(w, http.StatusOK, "ready\n")

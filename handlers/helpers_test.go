@@ -208,9 +208,9 @@ func (s *server) channel(t testing.TB, name string) store.Channel {
 	t.Helper()
 	prepared, err := store.ChannelName(name)
 	check(t, err)
-	c, err := s.Store.ChannelByName(t.Context(), prepared)
+	c, err := s.Store.ChannelByName(t.Context(), store.Everything(), prepared)
 	if err != nil {
-		c, err = s.Store.CreateChannel(t.Context(), prepared, time.Now())
+		c, err = s.Store.CreateChannel(t.Context(), prepared, store.KindOpen, 0, time.Now())
 	}
 	check(t, err)
 	return c
@@ -233,7 +233,7 @@ func (s *server) fill(t testing.TB, channel, author string, n int) {
 	var group sync.WaitGroup
 	for i := range n {
 		group.Go(func() {
-			if _, err := s.Store.Post(t.Context(), c, u, fmt.Sprint("message ", i), "", time.Now()); err != nil {
+			if _, err := s.Store.Post(t.Context(), store.Everything(), c, u, store.Draft{Body: fmt.Sprint("message ", i)}, time.Now()); err != nil {
 				t.Error(err)
 			}
 		})

@@ -51,11 +51,11 @@ func (h *Handlers) roomAsJSON(q *request, room store.Channel, before, after int6
 	var err error
 	switch {
 	case before > 0:
-		messages, err = h.Store.Before(q.Context(), room.ID, before, hub.WindowSize+1)
+		messages, err = h.Store.Before(q.Context(), q.scope, room.ID, before, hub.WindowSize+1)
 	case after > 0:
-		messages, err = h.Store.After(q.Context(), room.ID, after, hub.WindowSize+1)
+		messages, err = h.Store.After(q.Context(), q.scope, room.ID, after, hub.WindowSize+1)
 	default:
-		messages, page.Revision, err = h.Store.Newest(q.Context(), room.ID, hub.WindowSize+1)
+		messages, page.Revision, err = h.Store.Newest(q.Context(), q.scope, room.ID, hub.WindowSize+1)
 	}
 	if err != nil {
 		return answer{}, err

@@ -255,7 +255,7 @@ func TestSessionOver(t *testing.T) {
 	if over(annas) {
 		t.Error("it is not over")
 	}
-	_, err := s.Store.SetPassword(t.Context(), s.user(t, "Anna").ID, "")
+	_, err := s.Store.SetPassword(t.Context(), s.user(t, "Anna"), "", "")
 	check(t, err)
 	if !over(annas) {
 		t.Error("a change of the password has ended it")
@@ -341,7 +341,7 @@ func TestSlowReader(t *testing.T) {
 		var group sync.WaitGroup
 		for range 20 {
 			group.Go(func() {
-				if _, err := s.Store.Post(t.Context(), c, u, body, "", time.Now()); err != nil {
+				if _, err := s.Store.Post(t.Context(), store.Everything(), c, u, store.Draft{Body: body}, time.Now()); err != nil {
 					t.Error(err)
 				}
 			})

@@ -61,7 +61,11 @@ func (h *Handlers) post(q *request) (answer, error) {
 		a.retryAfter = retryAfter
 		return a, err
 	}
-	m, err := h.Store.Post(q.Context(), room, *q.viewer, body, key, time.Now())
+	m, err := h.Store.Post(q.Context(), q.scope, room, *q.viewer, store.Draft{Body: body, Key: key}, time.Now())
+	if errors.Is(err, store.ErrKeyUsed) {
+		key = "" // the page that is answered with gets another
+		return refuse(http.StatusConflict, q.page.Locale.KeyUsed)
+	}
 	if err != nil {
 		return answer{}, err
 	}
@@ -82,7 +86,7 @@ func (h *Handlers) deleteMessage(q *request) (answer, error) {
 	if err != nil {
 		return answer{}, errNoPage
 	}
-	if err := h.Store.DeleteMessage(q.Context(), room.ID, id, q.viewer.ID); err != nil {
+	if err := h.Store.DeleteMessage(q.Context(), q.scope, room.ID, id); err != nil {
 		return answer{}, err
 	}
 	return leadsTo(components.ChannelPath(room.Name)).says(flashMessageDeleted, ""), nil

@@ -169,8 +169,8 @@ func TestNodesLook(t *testing.T) {
 	feed := anna.on(b).live("general", 0)
 	user, general := a.user(t, "Anna"), a.channel(t, "general")
 	// Another node has posted, and was killed before it told.
-	a.Store.Listen(func([]store.Message) {})
-	_, err := a.Store.Post(t.Context(), general, user, "untold", "", time.Now())
+	a.Store.Listen(func([]store.Change) {})
+	_, err := a.Store.Post(t.Context(), store.Everything(), general, user, store.Draft{Body: "untold"}, time.Now())
 	check(t, err)
 	if frame := feed.next(); !strings.Contains(frame, "untold") {
 		t.Errorf("pushed %q", frame)

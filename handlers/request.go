@@ -16,6 +16,7 @@ import (
 type request struct {
 	*http.Request
 	viewer *store.User      // nil when signed out
+	scope  store.Scope      // what the viewer may see
 	page   *components.Page // what templates get of it
 }
 
@@ -41,6 +42,9 @@ func (h *Handlers) newRequest(r *http.Request) (*request, error) {
 		return q, err
 	}
 	if viewer != nil {
+		if q.scope, err = h.Store.Scope(r.Context(), viewer.ID); err != nil {
+			return q, err
+		}
 		q.viewer = viewer
 		q.page.Viewer = &components.Viewer{ID: viewer.ID, Name: viewer.Name, HasPassword: viewer.HasPassword(), CreatedAt: viewer.CreatedAt}
 	}
@@ -118,7 +122,7 @@ func (h *Handlers) sessionOver(ctx context.Context, token string) (bool, error) 
 
 // viewer returns the user of the session in ctx, nil for nobody.
 func (h *Handlers) viewer(ctx context.Context) (*store.User, error) {
-	id := h.sessions.GetInt64(ctx, sessionUser)
+	id := h.sessions.GetInt64(ctx, store.SessionUser)
 	if id == 0 {
 		return nil, nil
 	}
@@ -128,7 +132,7 @@ func (h *Handlers) viewer(ctx context.Context) (*store.User, error) {
 		return nil, nil
 	case err != nil:
 		return nil, err
-	case user.Epoch != h.sessions.GetInt64(ctx, sessionEpoch):
+	case user.Epoch != h.sessions.GetInt64(ctx, store.SessionEpoch):
 		return nil, nil // a change of the password has ended it
 	}
 	return &user, nil

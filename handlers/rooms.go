@@ -22,7 +22,7 @@ func (h *Handlers) findRoom(q *request) (store.Channel, error) {
 	if err != nil {
 		return store.Channel{}, store.ErrNotFound
 	}
-	room, err := h.Store.ChannelByName(q.Context(), name)
+	room, err := h.Store.ChannelByName(q.Context(), q.scope, name)
 	if err == nil {
 		h.live.Reached(room)
 	}
@@ -67,7 +67,7 @@ func (h *Handlers) room(q *request) (answer, error) {
 
 // roomBefore shows the messages before one.
 func (h *Handlers) roomBefore(q *request, room store.Channel, before int64) (answer, error) {
-	messages, err := h.Store.Before(q.Context(), room.ID, before, hub.WindowSize+1)
+	messages, err := h.Store.Before(q.Context(), q.scope, room.ID, before, hub.WindowSize+1)
 	if err != nil {
 		return answer{}, err
 	}
@@ -82,7 +82,7 @@ func (h *Handlers) roomBefore(q *request, room store.Channel, before int64) (ans
 // roomAfter shows the messages after one, or leads to the newest where those are
 // all of them: that page goes on living.
 func (h *Handlers) roomAfter(q *request, room store.Channel, after int64) (answer, error) {
-	messages, err := h.Store.After(q.Context(), room.ID, after, hub.WindowSize+1)
+	messages, err := h.Store.After(q.Context(), q.scope, room.ID, after, hub.WindowSize+1)
 	if err != nil {
 		return answer{}, err
 	}
@@ -113,7 +113,11 @@ func (h *Handlers) newestOf(q *request, status int, view components.ChannelView)
 	if err := h.newest(q.Context(), &view); err != nil {
 		return answer{}, err
 	}
-	positions, err := h.visit(q, &view, view.Revision)
+	newest := view.Channel.LastPost
+	if n := len(view.Rows); n > 0 {
+		newest = max(newest, view.Rows[n-1].ID) // which may have come since
+	}
+	positions, err := h.visit(q, &view, newest)
 	if err != nil {
 		return answer{}, err
 	}
@@ -138,25 +142,25 @@ func (h *Handlers) newest(ctx context.Context, view *components.ChannelView) err
 }
 
 // visit records that the viewer is in the view's room and has read it up to a
-// revision. It completes the view with the position before, negative for a first
+// post. It completes the view with the position before, negative for a first
 // visit, and returns the viewer's positions as they are then. A page that its
 // browser loads ahead of time is no visit.
 func (h *Handlers) visit(q *request, view *components.ChannelView, upTo int64) (*store.Positions, error) {
 	// Read once for all that the page says of them: each time asks the database
 	// where there are other nodes.
-	positions, err := h.Store.Positions(q.Context(), q.viewer.ID)
+	positions, err := h.Store.Positions(q.Context(), q.scope)
 	if err != nil {
 		return nil, err
 	}
 	position, visited := positions.Of(view.Channel.ID)
 	view.Read = position
 	if !visited {
-		view.Read, upTo = -1, max(upTo, view.Channel.Revision)
+		view.Read, upTo = -1, max(upTo, view.Channel.LastPost)
 	}
 	if q.isSpeculative() || visited && upTo <= position && q.viewer.LastChannel == view.Channel.ID {
 		return positions, nil
 	}
-	err = h.Store.Visit(q.Context(), q.viewer.ID, view.Channel.ID, upTo, time.Now())
+	err = h.Store.Visit(q.Context(), q.scope, view.Channel.ID, upTo, time.Now())
 	if store.Unavailable(err) {
 		// A full disk keeps nobody from reading.
 		h.Log.WarnContext(q.Context(), "a visit could not be recorded", "channel", view.Channel.ID, "error", err)
@@ -165,8 +169,7 @@ func (h *Handlers) visit(q *request, view *components.ChannelView, upTo int64) (
 	if err != nil {
 		return nil, err
 	}
-	h.live.PositionChanged(q.viewer.ID)
-	return h.Store.Positions(q.Context(), q.viewer.ID)
+	return h.Store.Positions(q.Context(), q.scope)
 }
 
 // isSpeculative reports whether a browser asks for a page that nobody may ever
@@ -177,8 +180,8 @@ func (q *request) isSpeculative() bool {
 
 // roomPage completes the view with what stands around the messages.
 func (h *Handlers) roomPage(q *request, status int, view components.ChannelView, positions *store.Positions) (_ answer, err error) {
-	view.Channels = h.Store.ChannelsNear(positions, live.MaxNear)
-	if q.page.Unread, err = h.unread(q.Context(), positions); err != nil {
+	view.Channels = h.Store.ChannelsNear(q.scope, positions, live.MaxNear)
+	if q.page.Unread, err = h.unread(q, positions); err != nil {
 		return answer{}, err
 	}
 	view.Presence = h.live.Presence(view.Channel, q.viewer)

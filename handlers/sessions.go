@@ -1,11 +1,9 @@
 package handlers
 
 import (
-	"bytes"
 	"cmp"
 	"context"
 	"crypto/rand"
-	"encoding/json"
 	"errors"
 	"net/http"
 	"time"
@@ -17,12 +15,6 @@ import (
 	"hubbub/components"
 	"hubbub/locale"
 	"hubbub/store"
-)
-
-// What a session holds.
-const (
-	sessionUser  = "user"  // id of the user
-	sessionEpoch = "epoch" // of the user when the session began
 )
 
 const (
@@ -47,7 +39,7 @@ func (h *Handlers) newSessions() *scs.SessionManager {
 	m.Store = h.Store.Sessions()
 	m.Lifetime = sessionLifetime
 	m.HashTokenInStore = true
-	m.Codec = codec{}
+	m.Codec = store.SessionCodec{}
 	m.Cookie.Name = "hubbub_session"
 	m.Cookie.Path = h.base + "/"
 	m.Cookie.Secure = h.Secure
@@ -59,35 +51,6 @@ func (h *Handlers) newSessions() *scs.SessionManager {
 	return m
 }
 
-// codec writes sessions as JSON: every request reads one, and gob, which scs
-// writes by itself, takes fourteen times as long.
-type codec struct{}
-
-// sessionData is a session as it is written.
-type sessionData struct {
-	Deadline time.Time
-	User     int64
-	Epoch    int64
-}
-
-// Encode implements scs.Codec.
-func (codec) Encode(deadline time.Time, values map[string]any) ([]byte, error) {
-	data := sessionData{Deadline: deadline}
-	data.User, _ = values[sessionUser].(int64) // nobody's session has none
-	data.Epoch, _ = values[sessionEpoch].(int64)
-	return json.Marshal(data)
-}
-
-// Decode implements scs.Codec.
-func (codec) Decode(written []byte) (time.Time, map[string]any, error) {
-	if !bytes.HasPrefix(written, []byte("{")) {
-		return scs.GobCodec{}.Decode(written) // from an earlier version
-	}
-	var data sessionData
-	err := json.Unmarshal(written, &data)
-	return data.Deadline, map[string]any{sessionUser: data.User, sessionEpoch: data.Epoch}, err
-}
-
 // home leads a user to the channel last visited, and shows everyone else the
 // way in.
 func (h *Handlers) home(q *request) (answer, error) {
@@ -97,7 +60,7 @@ func (h *Handlers) home(q *request) (answer, error) {
 	}
 	if next == "" {
 		next = "/channels"
-		channel, err := h.Store.Channel(q.Context(), q.viewer.LastChannel)
+		channel, err := h.Store.Channel(q.Context(), q.scope, q.viewer.LastChannel)
 		if err == nil {
 			next = components.ChannelPath(channel.Name)
 		} else if !errors.Is(err, store.ErrNotFound) {
@@ -210,8 +173,8 @@ func (h *Handlers) begin(ctx context.Context, user store.User) error {
 	if err := h.sessions.RenewToken(ctx); err != nil {
 		return err
 	}
-	h.sessions.Put(ctx, sessionUser, user.ID)
-	h.sessions.Put(ctx, sessionEpoch, user.Epoch)
+	h.sessions.Put(ctx, store.SessionUser, user.ID)
+	h.sessions.Put(ctx, store.SessionEpoch, user.Epoch)
 	return nil
 }
 
@@ -255,7 +218,6 @@ func (h *Handlers) logOut(q *request) (answer, error) {
 	if err := h.sessions.Destroy(q.Context()); err != nil {
 		return answer{}, err
 	}
-	h.live.UserChanged(q.viewer.ID)
 	return leadsTo("/").says(flashLoggedOut, ""), nil
 }
 

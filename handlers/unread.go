@@ -1,7 +1,6 @@
 package handlers
 
 import (
-	"context"
 	"errors"
 
 	"hubbub/components"
@@ -19,13 +18,13 @@ func (h *Handlers) read(q *request) (answer, error) {
 	if err != nil {
 		return answer{}, err
 	}
-	have, err := h.Store.Position(q.Context(), q.viewer.ID, room.ID)
+	have, err := h.Store.Position(q.Context(), q.scope, room.ID)
 	if err != nil && !errors.Is(err, store.ErrNotFound) {
 		return answer{}, err
 	}
 	// Nobody has read what is not written yet.
-	if upTo = min(upTo, room.Revision); upTo > have {
-		if err := h.Store.Read(q.Context(), q.viewer.ID, room.ID, upTo); err != nil {
+	if upTo = min(upTo, room.LastPost); upTo > have {
+		if err := h.Store.Read(q.Context(), q.scope, room.ID, upTo); err != nil {
 			return answer{}, err
 		}
 	}
@@ -33,7 +32,6 @@ func (h *Handlers) read(q *request) (answer, error) {
 	if len(tab) <= maxKey {
 		h.live.Reading(q.viewer.ID, tab, reading)
 	}
-	h.live.PositionChanged(q.viewer.ID)
 	return done(), nil
 }
 
@@ -47,27 +45,26 @@ func (h *Handlers) markUnread(q *request) (answer, error) {
 	if err != nil || from == 0 {
 		return answer{}, errBadRequest
 	}
-	have, err := h.Store.Position(q.Context(), q.viewer.ID, room.ID)
+	have, err := h.Store.Position(q.Context(), q.scope, room.ID)
 	if err != nil && !errors.Is(err, store.ErrNotFound) {
 		return answer{}, err
 	}
 	if have >= from {
-		if err := h.Store.MarkUnread(q.Context(), q.viewer.ID, room.ID, from); err != nil {
+		if err := h.Store.MarkUnread(q.Context(), q.scope, room.ID, from); err != nil {
 			return answer{}, err
 		}
 	}
 	h.live.LeftUnread(q.viewer.ID, room)
-	h.live.PositionChanged(q.viewer.ID)
 	return leadsTo("/channels").says(flashMarkedUnread, room.Name), nil
 }
 
 // unread returns what waits for the user whose positions these are, for a page
 // about to be rendered.
-func (h *Handlers) unread(ctx context.Context, positions *store.Positions) (*components.Unread, error) {
-	latest, err := h.Store.LatestChannel(ctx)
+func (h *Handlers) unread(q *request, positions *store.Positions) (*components.Unread, error) {
+	latest, err := h.Store.LatestChannel(q.Context(), q.scope)
 	if err != nil {
 		return nil, err
 	}
-	channels, err := h.Store.Unread(ctx, positions)
+	channels, err := h.Store.Unread(q.Context(), q.scope, positions)
 	return &components.Unread{Channels: channels, Latest: latest}, err
 }

@@ -75,21 +75,18 @@ func (h *Handlers) setPassword(q *request) (answer, error) {
 }
 
 // replacePassword gives the viewer another password, "" for none, keeps this
-// session and ends the others, their sockets too.
+// session and ends the others, their connections too.
 func (h *Handlers) replacePassword(ctx context.Context, viewer *store.User, password string) error {
 	hash, err := h.hash(ctx, password)
 	if err != nil {
 		return err
 	}
-	user, err := h.Store.SetPassword(ctx, viewer.ID, hash)
+	user, err := h.Store.SetPassword(ctx, *viewer, hash, h.sessions.Token(ctx))
 	if err != nil {
 		return err
 	}
-	h.sessions.Put(ctx, sessionEpoch, user.Epoch)
-	// Written before others look at it: this session goes on.
-	_, _, err = h.sessions.Commit(ctx)
-	h.live.UserChanged(user.ID)
-	return err
+	h.sessions.Put(ctx, store.SessionEpoch, user.Epoch)
+	return nil
 }
 
 // ownStyle is the stylesheet that tells a user's own rows from others'. Rows

@@ -70,7 +70,7 @@ func openNode(t testing.TB, database string, onBus *bus.Bus) *node {
 	check(t, err)
 	check(t, st.EnsureChannel(t.Context(), name, time.Now()))
 	n := &node{t: t}
-	n.room, err = st.ChannelByName(t.Context(), name)
+	n.room, err = st.ChannelByName(t.Context(), store.Everything(), name)
 	check(t, err)
 	n.Server = New(Options{
 		Store: st, Bus: onBus, Log: slog.New(slog.NewTextHandler(io.Discard, nil)), Zone: time.UTC,
@@ -126,14 +126,14 @@ func (n *node) user(name string) store.User {
 // post posts a message by a user.
 func (n *node) post(u store.User, body string) {
 	n.t.Helper()
-	_, err := n.Store.Post(n.t.Context(), n.room, u, body, "", time.Now())
+	_, err := n.Store.Post(n.t.Context(), store.Everything(), n.room, u, store.Draft{Body: body}, time.Now())
 	check(n.t, err)
 }
 
 // endSession ends the session of a user.
 func (n *node) endSession(u store.User) {
 	n.ended.Store(strconv.FormatInt(u.ID, 10), true)
-	n.UserChanged(u.ID)
+	n.access.addOne(u.ID)
 }
 
 // feed is a live connection.

@@ -20,6 +20,10 @@ const (
 	// ones a page is sent at once.
 	MaxNear = 50
 
+	// countedPosts is of how many messages it is read who has posted them. It is
+	// more than are counted, because a reader's own are not.
+	countedPosts = store.MaxUnread + 28
+
 	// newsDelay is how long news wait for others that come with them.
 	newsDelay = 200 * time.Millisecond
 
@@ -31,12 +35,12 @@ const (
 	newsTimeout = 10 * time.Second
 )
 
-// news tells the live connections of each user what waits for them: how many
-// unread messages in which channels, and which channels are new. It tells
+// news sends the live connections of each user what waits for them: how many
+// unread messages in which channels, and which channels are new. It sends
 // states, not events, so that it may leave out whatever is overtaken.
 type news struct {
 	server *Server
-	wake   chan struct{} // has room for one: there is something to tell
+	wake   chan struct{} // has room for one: there is something to send
 
 	mu       sync.Mutex
 	users    map[int64]struct{} // whose positions or connections have changed
@@ -47,6 +51,7 @@ type news struct {
 
 // reader is what is known of a user who has a live connection.
 type reader struct {
+	scope     store.Scope
 	positions *store.Positions
 	unread    map[int64]int // by channel, where there are any
 }
@@ -58,28 +63,29 @@ func newNews(s *Server) *news {
 	}
 }
 
-// userChanged says that a user's positions or connections have changed.
+// userChanged registers that a user's positions, memberships or connections have
+// changed.
 func (n *news) userChanged(userID int64) {
-	n.note(func() { n.users[userID] = struct{}{} })
+	n.add(func() { n.users[userID] = struct{}{} })
 }
 
-// channelChanged says that something has changed in a channel.
+// channelChanged registers that something has changed in a channel.
 func (n *news) channelChanged(channelID int64) {
-	n.note(func() { n.channels[channelID] = struct{}{} })
+	n.add(func() { n.channels[channelID] = struct{}{} })
 }
 
-// channelMade says that a channel has been made.
-func (n *news) channelMade() { n.note(func() {}) }
+// channelMade registers that a channel has been made.
+func (n *news) channelMade() { n.add(func() {}) }
 
-func (n *news) note(what func()) {
+func (n *news) add(what func()) {
 	n.mu.Lock()
 	what()
 	n.mu.Unlock()
 	signal(n.wake)
 }
 
-// run tells the news until ctx ends. It rests for most of the time, however
-// many there are to be told.
+// run sends the news until ctx ends. It rests for most of the time, however
+// many there are.
 func (n *news) run(ctx context.Context) {
 	log := repeatedFailure{log: n.server.Log}
 	for {
@@ -93,7 +99,7 @@ func (n *news) run(ctx context.Context) {
 		}
 		began := time.Now()
 		limited, cancel := context.WithTimeout(ctx, newsTimeout)
-		err := n.tell(limited)
+		err := n.sendAll(limited)
 		cancel()
 		if ctx.Err() != nil {
 			return
@@ -101,7 +107,7 @@ func (n *news) run(ctx context.Context) {
 		log.report(ctx, "unread messages could not be counted, which is tried again", err)
 		rest := max(newsRest, 9*time.Since(began))
 		if err != nil {
-			n.note(func() {})
+			n.add(func() {})
 			rest = newsRest // it waited, and has not worked
 		}
 		if !pause(ctx, rest) {
@@ -110,9 +116,9 @@ func (n *news) run(ctx context.Context) {
 	}
 }
 
-// tell tells everyone what has changed for them. What fails is tried again
+// sendAll sends everyone what has changed for them. What fails is tried again
 // with the next news.
-func (n *news) tell(ctx context.Context) error {
+func (n *news) sendAll(ctx context.Context) error {
 	n.mu.Lock()
 	users, channels := n.users, n.channels
 	n.users, n.channels = map[int64]struct{}{}, map[int64]struct{}{}
@@ -126,10 +132,6 @@ func (n *news) tell(ctx context.Context) error {
 		maps.Copy(n.users, users)
 		maps.Copy(n.channels, channels)
 		return err
-	}
-	latest, err := n.server.Store.LatestChannel(ctx)
-	if err != nil {
-		return failed(err)
 	}
 	for id := range users {
 		if online[id] == nil {
@@ -148,9 +150,9 @@ func (n *news) tell(ctx context.Context) error {
 		}
 		delete(channels, id)
 	}
-	frames := newsFrames{n.server, map[int64][]byte{}}
+	frames := newsFrames{n.server, map[string][]byte{}}
 	for id, reader := range n.readers {
-		if err := frames.tell(ctx, reader, latest, online[id]); err != nil {
+		if err := frames.send(ctx, reader, online[id]); err != nil {
 			return failed(err)
 		}
 	}
@@ -159,11 +161,15 @@ func (n *news) tell(ctx context.Context) error {
 
 // load reads all that is known of a user.
 func (n *news) load(ctx context.Context, userID int64) (*reader, error) {
-	positions, err := n.server.Store.Positions(ctx, userID)
+	scope, err := n.server.Store.Scope(ctx, userID)
 	if err != nil {
 		return nil, err
 	}
-	channels, err := n.server.Store.Unread(ctx, positions)
+	positions, err := n.server.Store.Positions(ctx, scope)
+	if err != nil {
+		return nil, err
+	}
+	channels, err := n.server.Store.Unread(ctx, scope, positions)
 	if err != nil {
 		return nil, err
 	}
@@ -171,31 +177,26 @@ func (n *news) load(ctx context.Context, userID int64) (*reader, error) {
 	for _, c := range channels {
 		unread[c.ChannelID] = c.Count
 	}
-	return &reader{positions, unread}, nil
+	return &reader{scope, positions, unread}, nil
 }
 
-// count counts anew what is unread in a channel, for everyone at once: the hub
-// holds the newest rows.
+// count counts anew what is unread in a channel, for everyone at once: it reads
+// who has posted the newest messages, and renders none.
 func (n *news) count(ctx context.Context, channelID int64) error {
-	var window *hub.Window
+	var posts []store.Post
 	for id, reader := range n.readers {
 		position, visited := reader.positions.Of(channelID)
 		if !visited {
 			continue
 		}
-		if window == nil {
-			channel, err := n.server.Store.Channel(ctx, channelID)
-			if err != nil {
+		if posts == nil {
+			var err error
+			if posts, err = n.server.Store.NewestPosts(ctx, channelID, countedPosts); err != nil {
 				return err
 			}
-			w, err := n.server.hubs.Window(ctx, channelID, channel.Revision)
-			if err != nil {
-				return err
-			}
-			window = &w
 		}
-		if window.Older && window.Rows[0].ID > position {
-			// Further back than the window: rare, and soon beyond counting.
+		if len(posts) == countedPosts && posts[len(posts)-1].ID > position {
+			// Further back than that: rare, and soon beyond counting.
 			if reader.unread[channelID] >= store.MaxUnread {
 				continue
 			}
@@ -207,11 +208,11 @@ func (n *news) count(ctx context.Context, channelID int64) error {
 			continue
 		}
 		unread := 0
-		for _, row := range slices.Backward(window.Rows) {
-			if row.ID <= position {
+		for _, post := range posts {
+			if post.ID <= position {
 				break
 			}
-			if row.AuthorID != id {
+			if post.AuthorID != id {
 				unread++
 			}
 		}
@@ -220,28 +221,32 @@ func (n *news) count(ctx context.Context, channelID int64) error {
 	return nil
 }
 
-// newsFrames renders what several users may be told once.
+// newsFrames renders once what several users are sent.
 type newsFrames struct {
 	server   *Server
-	channels map[int64][]byte // the frames of the channels made after one
+	channels map[string][]byte // frames of channels, by their ids
 }
 
-// tell tells a user's connections what they do not know yet. A channel that
-// is being read in one tab is unread in none.
-func (f *newsFrames) tell(ctx context.Context, reader *reader, latest int64, sockets []*connection) error {
+// send sends a user's connections what they do not show yet. A channel that is
+// being read in one tab is unread in none.
+func (f *newsFrames) send(ctx context.Context, reader *reader, connections []*connection) error {
+	latest, err := f.server.Store.LatestChannel(ctx, reader.scope)
+	if err != nil {
+		return err
+	}
 	known := &components.Unread{Latest: latest}
 	for _, channelID := range slices.Sorted(maps.Keys(reader.unread)) {
-		isRead := slices.ContainsFunc(sockets, func(c *connection) bool { return c.channelID == channelID && c.reading.Load() })
+		isRead := slices.ContainsFunc(connections, func(c *connection) bool { return c.channelID == channelID && c.reading.Load() })
 		if count := reader.unread[channelID]; count > 0 && !isRead {
 			known.Channels = append(known.Channels, store.Unread{ChannelID: channelID, Count: count})
 		}
 	}
 	state := known.State()
-	for _, s := range sockets {
-		if s.news == "" || s.news == state {
+	for _, c := range connections {
+		if c.news == "" || c.news == state {
 			continue // its page does not show any, or these
 		}
-		channels, err := f.lacking(ctx, s.news, latest)
+		channels, err := f.lacking(ctx, reader.scope, c.news, latest)
 		if err != nil {
 			return err
 		}
@@ -251,31 +256,35 @@ func (f *newsFrames) tell(ctx context.Context, reader *reader, latest int64, soc
 		if err := components.NewsFrame(known).Render(ctx, frame); err != nil {
 			return err
 		}
-		s.subscriber.Send(hub.NewFrame(frame.Bytes()))
-		s.news = state
+		c.subscriber.Send(hub.NewFrame(frame.Bytes()))
+		c.news = state
 	}
 	return nil
 }
 
-// lacking returns the frame of the channels that a page lacks, if any, by the
-// news that it knows.
-func (f *newsFrames) lacking(ctx context.Context, news string, latest int64) ([]byte, error) {
-	digits, _, _ := strings.Cut(news, "-")
+// lacking returns what adds the channels that a page lacks, if any, by the news
+// that it shows.
+func (f *newsFrames) lacking(ctx context.Context, scope store.Scope, shown string, latest int64) ([]byte, error) {
+	digits, _, _ := strings.Cut(shown, "-")
 	have, err := strconv.ParseInt(digits, 10, 64)
 	if err != nil || have >= latest {
 		return nil, nil //nolint:nilerr // it is no number of ours
 	}
-	if frame, ok := f.channels[have]; ok {
-		return frame, nil
-	}
-	channels, err := f.server.Store.ChannelsAfter(ctx, have, MaxNear)
+	channels, err := f.server.Store.ChannelsAfter(ctx, scope, have, MaxNear)
 	if err != nil {
 		return nil, err
+	}
+	var ids []byte
+	for _, c := range channels {
+		ids = append(strconv.AppendInt(ids, c.ID, 10), ' ')
+	}
+	if frame, ok := f.channels[string(ids)]; ok {
+		return frame, nil
 	}
 	var frame bytes.Buffer
 	if err := components.ChannelsFrame(f.server.Base, channels, f.server.Zone).Render(ctx, &frame); err != nil {
 		return nil, err
 	}
-	f.channels[have] = frame.Bytes()
+	f.channels[string(ids)] = frame.Bytes()
 	return frame.Bytes(), nil
 }

@@ -68,7 +68,7 @@ func (n *nodes) Heard(notice bus.Notice) {
 	if notice.Ask {
 		n.server.hubs.AnnounceAll()
 	}
-	n.server.sessions.add(slices.Values(notice.Users))
+	n.server.access.add(slices.Values(notice.Users))
 	n.add(notice.Channels)
 }
 
@@ -158,7 +158,7 @@ func (n *nodes) readChanged(ctx context.Context) (err error) {
 func (n *nodes) readChannel(ctx context.Context, id, revision int64) (isNew bool, err error) {
 	ctx, cancel := context.WithTimeout(ctx, nodeTimeout)
 	defer cancel()
-	return n.server.Store.Hear(ctx, id, revision)
+	return n.server.Store.NoteChannel(ctx, id, revision)
 }
 
 // recheck reads everything now and then, and when notices may have been lost,
@@ -194,7 +194,7 @@ func (n *nodes) recheck(ctx context.Context) {
 // here read.
 func (n *nodes) refreshAll(ctx context.Context) error {
 	users := maps.Keys(n.server.connections.each())
-	n.server.sessions.add(users)
+	n.server.access.add(users)
 	for id := range users {
 		n.server.news.userChanged(id)
 	}

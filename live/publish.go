@@ -14,23 +14,42 @@ import (
 
 // publish is the store's listener. It runs in the writer's goroutine, after the
 // commit, and waits for nothing.
-func (s *Server) publish(messages []store.Message) {
-	byChannel, reached := map[int64][]hub.Change{}, map[int64]int64{}
-	for _, m := range messages {
-		reached[m.ChannelID] = max(reached[m.ChannelID], m.Revision)
-		change, err := s.change(context.Background(), m)
-		if err != nil {
-			// The hub lacks this revision then, and reads it from the store.
-			s.Log.Error("a row could not be rendered", "channel", m.ChannelID, "message", m.ID, "error", err)
-			continue
+func (s *Server) publish(changes []store.Change) {
+	notice := bus.Notice{Channels: map[int64]int64{}}
+	byChannel := map[int64][]hub.Change{}
+	for _, change := range changes {
+		switch c := change.(type) {
+		case store.MessageChanged:
+			m := c.Message
+			notice.Channels[m.ChannelID] = max(notice.Channels[m.ChannelID], m.Revision)
+			row, err := s.change(context.Background(), m)
+			if err != nil {
+				// The hub lacks this revision then, and reads it from the store.
+				s.Log.Error("a row could not be rendered", "channel", m.ChannelID, "message", m.ID, "error", err)
+				continue
+			}
+			byChannel[m.ChannelID] = append(byChannel[m.ChannelID], row)
+		case store.ChannelChanged:
+			notice.Channels[c.Channel.ID] = max(notice.Channels[c.Channel.ID], c.Channel.Revision)
+			s.news.channelMade()
+		case store.MembersChanged:
+			notice.Users = append(notice.Users, c.UserID)
+			notice.Readers = append(notice.Readers, c.UserID)
+			s.access.addOne(c.UserID)
+			s.news.userChanged(c.UserID)
+		case store.PositionChanged:
+			notice.Readers = append(notice.Readers, c.UserID)
+			s.news.userChanged(c.UserID)
+		case store.UserChanged:
+			notice.Users = append(notice.Users, c.UserID)
+			s.access.addOne(c.UserID)
 		}
-		byChannel[m.ChannelID] = append(byChannel[m.ChannelID], change)
 	}
-	for channelID, changes := range byChannel {
-		s.hubs.Publish(channelID, changes)
+	for channelID, rows := range byChannel {
+		s.hubs.Publish(channelID, rows)
 		s.news.channelChanged(channelID)
 	}
-	s.notify(bus.Notice{Channels: reached})
+	s.notify(notice)
 }
 
 // Reached tells the hub of a room which revision it has come to, for a page that
@@ -64,24 +83,6 @@ func (s *Server) Probed(name string) {
 	if !s.probes.arrive(name) && len(name) == len(newProbe()) {
 		s.notify(bus.Notice{Moments: []bus.Moment{{Kind: bus.Probed, Name: name}}})
 	}
-}
-
-// UserChanged says that a user's sessions may be over.
-func (s *Server) UserChanged(userID int64) {
-	s.sessions.add(slices.Values([]int64{userID}))
-	s.notify(bus.Notice{Users: []int64{userID}})
-}
-
-// PositionChanged says that a user's positions have changed.
-func (s *Server) PositionChanged(userID int64) {
-	s.news.userChanged(userID)
-	s.notify(bus.Notice{Readers: []int64{userID}})
-}
-
-// ChannelMade says that there is a new channel.
-func (s *Server) ChannelMade(c store.Channel) {
-	s.news.channelMade()
-	s.notify(bus.Notice{Channels: map[int64]int64{c.ID: 0}})
 }
 
 // publishAttendance tells other nodes who has come to rooms here, and who has

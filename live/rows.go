@@ -18,7 +18,7 @@ type source struct{ *Server }
 
 // Newest implements hub.Source.
 func (s source) Newest(ctx context.Context, channelID int64, n, size int) (hub.Window, error) {
-	messages, revision, err := s.Store.Newest(ctx, channelID, n)
+	messages, revision, err := s.Store.Newest(ctx, store.Everything(), channelID, n)
 	if err != nil {
 		return hub.Window{}, err
 	}
@@ -41,7 +41,7 @@ func (s source) Newest(ctx context.Context, channelID int64, n, size int) (hub.W
 
 // Changes implements hub.Source.
 func (s source) Changes(ctx context.Context, channelID, after int64, n, size int) ([]hub.Change, int64, error) {
-	messages, revision, err := s.Store.Changes(ctx, channelID, after, n)
+	messages, revision, err := s.Store.Changes(ctx, store.Everything(), channelID, after, n)
 	if err != nil {
 		return nil, 0, err
 	}

@@ -160,20 +160,17 @@ func (s *Server) subscribe(ctx context.Context, c *connection, q Request) (err e
 }
 
 // register has a connection found by all that may end it. It fails where the
-// session ended before that.
+// viewer's access has ended before that.
 func (s *Server) register(ctx context.Context, c *connection) error {
 	s.connections.add(c)
 	s.news.userChanged(c.userID)
 	// A context of its own, because that of the request holds the session as it
 	// was.
-	fresh, cancel := context.WithTimeout(context.Background(), nodeTimeout)
-	defer cancel()
-	if over, err := s.SessionOver(fresh, c.token); over {
-		reason := cmp.Or(err, ErrSessionOver)
+	reason, err := s.access.denied(context.Background(), c)
+	if reason = cmp.Or(err, reason); reason != nil {
 		s.unregister(ctx, c, reason)
-		return reason
 	}
-	return nil
+	return reason
 }
 
 // unregister takes a connection back, for a reason of which the browser is told

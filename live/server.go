@@ -44,7 +44,7 @@ type Server struct {
 	seed        maphash.Seed // of digests of what rows show
 	news        *news
 	probes      probes
-	sessions    *sessionChecks
+	access      *access
 
 	work         sync.WaitGroup
 	stop         context.CancelFunc
@@ -58,13 +58,13 @@ func New(o Options) *Server {
 	s := &Server{Options: o, seed: maphash.MakeSeed()}
 	s.hubs = hub.NewRegistry(source{s}, o.Log)
 	s.news = newNews(s)
-	s.sessions = newSessionChecks(s)
+	s.access = newAccess(s)
 	o.Store.Listen(s.publish)
 
 	ctx, stop := context.WithCancel(context.Background())
 	s.stop, s.stopping = stop, ctx.Done()
 	s.work.Go(func() { s.news.run(ctx) })
-	s.work.Go(func() { s.sessions.run(ctx) })
+	s.work.Go(func() { s.access.run(ctx) })
 	// Until the last connection has ended, because one that does not read would
 	// hold a stop up.
 	watching, stopWatching := context.WithCancel(context.Background())

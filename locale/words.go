@@ -136,18 +136,20 @@ type Words struct {
 	Undone string // of a click that nothing has come of
 
 	// Failures, as pages and as flash messages.
-	BadRequest       Failure // 400
-	SignInFirst      Failure // 401
-	NotYours         Failure // 403: somebody else's message
-	CrossOrigin      Failure // 403: from a page of another site
-	NotFound         Failure // 404
-	MethodNotAllowed Failure // 405
-	Timeout          Failure // 408 and 504
-	TooLarge         Failure // 413
-	TooManyPosts     Failure // 429
-	TooManySignIns   Failure // 429
-	ServerError      Failure // 500
-	Unavailable      Failure // 503
-	Kept             string  // names the text that could not be taken
-	BackHome         string  // leads from a failure to the start
+	BadRequest               Failure // 400
+	SignInFirst              Failure // 401
+	NotYours                 Failure // 403: somebody else's message
+	CrossOrigin              Failure // 403: from a page of another site
+	NotFound                 Failure // 404
+	MethodNotAllowed         Failure // 405
+	Timeout                  Failure // 408 and 504
+	TooLarge                 Failure // 413
+	TooManyPosts             Failure // 429
+	TooManySignIns           Failure // 429
+	ServerError              Failure // 500
+	Unavailable              Failure // 503
+	KeyUsed                  string  // of a form under whose key something else was posted
+	PasswordChangedMeanwhile Failure // by somebody else, since the form was shown
+	Kept                     string  // names the text that could not be taken
+	BackHome                 string  // leads from a failure to the start
 }

@@ -35,7 +35,8 @@ func TestCacheIsFresh(t *testing.T) {
 			})
 		}
 		for i := int64(1); i <= 300; i++ {
-			changed := must[User](t)(s.SetPassword(t.Context(), u.ID, "hash"))
+			changed := must[User](t)(s.SetPassword(t.Context(), u, "hash", ""))
+			u = changed
 			if got := must[User](t)(s.User(t.Context(), u.ID)); got != changed {
 				t.Fatalf("the user is %+v after a change to %+v", got, changed)
 			}

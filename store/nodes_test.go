@@ -115,7 +115,7 @@ func TestNodesSeeEachOther(t *testing.T) {
 		if u := must[User](t)(b.User(t.Context(), anna.ID)); u.LastChannel != c.ID || u.Epoch != anna.Epoch+int64(i) {
 			t.Fatalf("visit %d: got %+v", i, u)
 		}
-		must[User](t)(a.SetPassword(t.Context(), anna.ID, "hash"))
+		must[User](t)(a.SetPassword(t.Context(), anna, "hash", ""))
 
 		token := fmt.Sprint("token ", i)
 		check(t, a.Sessions().CommitCtx(t.Context(), token, []byte("data"), time.Now().Add(time.Hour)))

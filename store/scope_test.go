@@ -188,7 +188,7 @@ func TestChanges(t *testing.T) {
 		expect("leaving", MembersChanged{c.ID, anna.ID, false})
 		check(t, s.RemoveMember(t.Context(), scope, c.ID, anna.ID))
 		expect("leaving again")
-		must[User](t)(s.SetPassword(t.Context(), anna.ID, "hash"))
+		must[User](t)(s.SetPassword(t.Context(), anna, "hash", ""))
 		expect("a new password", UserChanged{anna.ID})
 
 		// Sessions: whose they are is in what is written.

@@ -3,7 +3,9 @@ package store
 import (
 	"bytes"
 	"context"
+	"crypto/sha256"
 	"database/sql"
+	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"slices"
@@ -58,6 +60,36 @@ func sessionUser(written []byte) int64 {
 	}
 	id, _ := values[SessionUser].(int64)
 	return id
+}
+
+// hashToken returns what is kept of a session's token, as scs gives it to its
+// store (SessionManager.HashTokenInStore).
+func hashToken(token string) string {
+	sum := sha256.Sum256([]byte(token))
+	return base64.RawURLEncoding.EncodeToString(sum[:])
+}
+
+// setSessionEpoch lets a session of a user go on in the user's present epoch. It
+// does nothing where the session is another's, or there is none.
+func setSessionEpoch(ctx context.Context, t *tx, hashed string, u User) error {
+	var data []byte
+	err := t.QueryRowContext(ctx, `SELECT data FROM sessions WHERE token = $1 AND ended = 0`, hashed).Scan(&data)
+	if errors.Is(err, sql.ErrNoRows) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	deadline, values, err := SessionCodec{}.Decode(data)
+	if err != nil || values[SessionUser] != u.ID {
+		return err
+	}
+	values[SessionEpoch] = u.Epoch
+	if data, err = (SessionCodec{}).Encode(deadline, values); err != nil {
+		return err
+	}
+	_, err = t.ExecContext(ctx, `UPDATE sessions SET data = $2 WHERE token = $1 AND ended = 0`, hashed, data)
+	return err
 }
 
 // Sessions keeps scs sessions. A session that has ended is kept as ended until

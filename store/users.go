@@ -12,6 +12,9 @@ import (
 // ErrNameTaken says that another has the name, or one that looks like it.
 var ErrNameTaken = errors.New("the name is taken")
 
+// ErrPasswordChanged says that the password has changed meanwhile.
+var ErrPasswordChanged = errors.New("the password has changed meanwhile")
+
 // User is an account with a unique display name.
 type User struct {
 	ID          int64
@@ -89,19 +92,29 @@ func (s *Store) UserByName(ctx context.Context, name Name) (User, error) {
 	return scanUser(s.readers.QueryRowContext(ctx, `SELECT `+userColumns+` FROM users WHERE name_key = $1`, name.Key))
 }
 
-// SetPassword replaces the hash of a user's password and ends all sessions of
-// the user's earlier epochs. It returns the user as it is now.
-func (s *Store) SetPassword(ctx context.Context, userID int64, password string) (User, error) {
+// SetPassword replaces the hash of a user's password and ends the user's sessions,
+// but for the one with a token: "" for none. It returns the user as it is now. It
+// fails with ErrPasswordChanged where somebody else has changed the password since
+// the user was read.
+func (s *Store) SetPassword(ctx context.Context, user User, password, token string) (User, error) {
+	hashed := hashToken(token)
 	var u User
 	err := s.write(ctx, func(ctx context.Context, t *tx) (err error) {
 		u, err = scanUser(t.QueryRowContext(ctx, `
-			UPDATE users SET password = $1, epoch = epoch + 1 WHERE id = $2 RETURNING `+userColumns, password, userID))
+			UPDATE users SET password = $1, epoch = epoch + 1 WHERE id = $2 AND epoch = $3 RETURNING `+userColumns,
+			password, user.ID, user.Epoch))
 		if errors.Is(err, ErrNotFound) {
-			return refuse(err)
+			return refuse(ErrPasswordChanged)
 		}
-		t.changed(UserChanged{userID})
-		t.after(func() { s.users.drop(userID) })
-		return err
+		if err != nil {
+			return err
+		}
+		t.changed(UserChanged{user.ID})
+		t.after(func() {
+			s.users.drop(user.ID)
+			s.sessions.drop(hashed)
+		})
+		return setSessionEpoch(ctx, t, hashed, u)
 	})
 	return u, err
 }

@@ -101,11 +101,14 @@ func TestUser(t *testing.T) {
 			t.Errorf("new: %+v, %+v", anna, bea)
 		}
 
-		changed := must[User](t)(s.SetPassword(t.Context(), anna.ID, "hash"))
+		changed := must[User](t)(s.SetPassword(t.Context(), anna, "hash", ""))
 		if changed.Password != "hash" || !changed.HasPassword() || changed.Epoch != anna.Epoch+1 {
 			t.Errorf("after SetPassword: %+v", changed)
 		}
-		removed := must[User](t)(s.SetPassword(t.Context(), anna.ID, ""))
+		if _, err := s.SetPassword(t.Context(), anna, "another", ""); !errors.Is(err, ErrPasswordChanged) {
+			t.Errorf("by one who has read another password: %v", err)
+		}
+		removed := must[User](t)(s.SetPassword(t.Context(), changed, "", ""))
 		if removed.HasPassword() || removed.Epoch != anna.Epoch+2 {
 			t.Errorf("after removing it: %+v", removed)
 		}
@@ -122,7 +125,7 @@ func TestUser(t *testing.T) {
 		if _, err := s.User(t.Context(), 99); !errors.Is(err, ErrNotFound) {
 			t.Errorf("a missing user: %v", err)
 		}
-		if _, err := s.SetPassword(t.Context(), 99, "hash"); !errors.Is(err, ErrNotFound) {
+		if _, err := s.SetPassword(t.Context(), User{ID: 99}, "hash", ""); !errors.Is(err, ErrPasswordChanged) {
 			t.Errorf("the password of a missing user: %v", err)
 		}
 	})

@@ -149,8 +149,8 @@ func TestRefusalsRunNothingTwice(t *testing.T) {
 				_, err := s.CreateChannel(t.Context(), channelName(t, "General"), KindOpen, 0, noon)
 				return err
 			}},
-			"a password of nobody": {ErrNotFound, func() error {
-				_, err := s.SetPassword(t.Context(), 99, "hash")
+			"a password of nobody": {ErrPasswordChanged, func() error {
+				_, err := s.SetPassword(t.Context(), User{ID: 99}, "hash", "")
 				return err
 			}},
 			"a visit to nowhere": {ErrNotFound, func() error { return s.Visit(t.Context(), own(anna.ID), 99, 0, noon) }},

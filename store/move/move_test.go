@@ -22,7 +22,7 @@ func installation(t *testing.T) string {
 	dir := newSQLite(t)
 	s := openStore(t, dir)
 	anna, zhang := newUser(t, s, "Anna"), newUser(t, s, "张伟")
-	must[store.User](t)(s.SetPassword(t.Context(), zhang.ID, "hash"))
+	must[store.User](t)(s.SetPassword(t.Context(), zhang, "hash", ""))
 	general, other := newChannel(t, s, "general"), newChannel(t, s, "A/B")
 	newChannel(t, s, "empty")
 	for i := range 50 {
