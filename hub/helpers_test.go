@@ -76,6 +76,13 @@ func (l *ledger) delete(channelID, id int64) Change {
 	return l.channel(channelID).take(Change{Gone, Row{ID: id, Revision: l.channel(channelID).revision + 1}})
 }
 
+// skip has the channel come to another revision that changes no row.
+func (l *ledger) skip(channelID int64) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.channel(channelID).revision++
+}
+
 // saying returns a row with a text.
 func (r Row) saying(text string) Row {
 	digest := fnv.New64a()
@@ -354,6 +361,16 @@ func subscribe(t testing.TB, r *Registry, channelID, after int64) *Subscriber {
 		t.Fatal(err)
 	}
 	return s
+}
+
+// isReleased checks that nothing is counted as waiting for anybody.
+func isReleased(t testing.TB, r *Registry) {
+	t.Helper()
+	r.budget.mu.Lock()
+	defer r.budget.mu.Unlock()
+	if b := r.budget; b.size != 0 || len(b.rows)+len(b.subscribers) > 0 {
+		t.Errorf("%d bytes of %d rows wait for %d subscribers", b.size, len(b.rows), len(b.subscribers))
+	}
 }
 
 // endsWith waits for the end of a subscription.

@@ -20,7 +20,10 @@ type changeLog struct {
 // logEntry is a change in the log.
 type logEntry struct {
 	Change
-	top int64 // the oldest row that a page showed before the change, unknownTop where that is not known
+
+	// top is the oldest row that a page showed at the revisions before, since the
+	// entry before this one. It is unknownTop where not all of these are known.
+	top int64
 }
 
 // add adds a change. What is oldest goes where there would be too much.
@@ -62,13 +65,11 @@ func (l *changeLog) reaches(revision int64) bool {
 // the oldest row that a page of that revision shows.
 func (l *changeLog) since(revision int64) (changes []Change, top int64) {
 	at, _ := l.find(revision + 1)
-	top = unknownTop
-	for i, entry := range l.entries[at:] {
-		// Another revision may have shown other rows in between.
-		if i == 0 && entry.Revision == revision+1 {
-			top = entry.top
-		}
+	if at == len(l.entries) {
+		return nil, unknownTop // later revisions changed no row
+	}
+	for _, entry := range l.entries[at:] {
 		changes = append(changes, entry.Change)
 	}
-	return changes, top
+	return changes, l.entries[at].top
 }
