@@ -6,7 +6,6 @@ import (
 	"unicode"
 	"unicode/utf8"
 
-	"go.mau.fi/util/confusable"
 	"golang.org/x/text/cases"
 	"golang.org/x/text/secure/precis"
 	"golang.org/x/text/unicode/norm"
@@ -31,8 +30,10 @@ var (
 // of Go, golang.org/x/text or go.mau.fi/util can change those of a stored name.
 type Name struct {
 	Text string // as shown
-	Key  string // the same for names that differ only in case or width
-	Look string // the same for names that look alike in some case, "" for channels
+	Key  string // the same for names that differ only in case, width or joiners
+	Look string // the same for names that are easily mistaken within a script, "" for channels
+
+	skeleton string // the same for names that look alike across scripts, "" for channels
 }
 
 // UserName prepares a user's display name by the Nickname profile of PRECIS
@@ -40,18 +41,20 @@ type Name struct {
 //
 // It refuses, rather than strips, what the profile does not allow and what
 // cannot be told apart or read: control, bidi, zero-width and other invisible
-// characters (so emoji joined by U+200D or styled by U+FE0F as well), private,
-// unassigned and blank-looking ones, heaped combining marks (UTS #39, 5.4), and
-// names without a letter, number or symbol. The error is ErrNameEmpty,
-// ErrNameTooLong or ErrNameForbidden.
+// characters, private, unassigned and blank-looking ones, heaped combining marks
+// (UTS #39, 5.4), and names without a letter, number or symbol. Joiners are
+// allowed where writing needs them (RFC 5892, A.1 and A.2) and in emoji. The
+// error is ErrNameEmpty, ErrNameTooLong or ErrNameForbidden.
 func UserName(typed string) (Name, error) {
 	name, err := prepareName(typed, MaxUserName, func(s string) (string, error) {
-		return precis.Nickname.String(katakanaDots(s))
+		plain, emoji := splitEmoji(katakanaDots(s))
+		text, err := precis.Nickname.String(plain)
+		return joinEmoji(text, emoji), err
 	})
 	if err != nil {
 		return Name{}, err
 	}
-	name.Look = look(name.Text)
+	name.Look, name.skeleton = look(name.Text), skeleton(name.Text)
 	return name, nil
 }
 
@@ -61,6 +64,9 @@ func UserName(typed string) (Name, error) {
 // between slashes, which proxies take for steps in a path.
 func ChannelName(typed string) (Name, error) {
 	return prepareName(typed, MaxChannelName, func(s string) (string, error) {
+		if plain, _ := splitEmoji(s); !joinersFit(plain) {
+			return "", ErrNameForbidden
+		}
 		words := strings.FieldsFunc(s, func(r rune) bool { return unicode.Is(unicode.Zs, r) })
 		name := norm.NFC.String(strings.Join(words, " "))
 		for segment := range strings.SplitSeq(name, "/") {
@@ -111,9 +117,12 @@ func katakanaDots(s string) string {
 	return string(rs)
 }
 
-// forbidden reports whether no name may contain r. U+FFFC and U+FFFD stand
-// for something that is missing.
+// forbidden reports whether no name may contain r. Joiners are checked before, by
+// what is around them. U+FFFC and U+FFFD stand for something that is missing.
 func forbidden(r rune) bool {
+	if r == zwnj || r == zwj || r == emojiStyle {
+		return false
+	}
 	return !unicode.IsGraphic(r) || invisible(r) || r == 0xFFFC || r == 0xFFFD
 }
 
@@ -158,22 +167,20 @@ func heapedMarks(s string) bool {
 }
 
 // nameKey is the same for strings in NFC that match when case and
-// compatibility forms are ignored (The Unicode Standard, 3.13, D146).
+// compatibility forms are ignored (The Unicode Standard, 3.13, D146), and joiners.
 func nameKey(s string) string {
+	s = strings.Map(dropJoiners, s)
 	for range 2 {
 		s = norm.NFKC.String(foldCase(s))
 	}
 	return s
 }
 
-// look is the same for strings that are confusable (UTS #39, 4). Folding the
-// case of a skeleton can make it confusable again (M, m, rn): three rounds
-// settle every character.
-func look(s string) string {
-	for range 3 {
-		s = foldCase(confusable.Skeleton(s))
+func dropJoiners(r rune) rune {
+	if r == zwnj || r == zwj || r == emojiStyle {
+		return -1
 	}
-	return s
+	return r
 }
 
 // foldCase folds case in full. Upper case comes first, and composed, so that

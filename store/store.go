@@ -62,10 +62,14 @@ func Open(ctx context.Context, database string) (*Store, error) {
 // begin makes what a new database lacks, and what this version adds to rows of
 // earlier ones.
 func (s *Store) begin(ctx context.Context) error {
-	return s.write(ctx, func(ctx context.Context, t *tx) error {
+	err := s.write(ctx, func(ctx context.Context, t *tx) error {
 		_, err := t.ExecContext(ctx, `INSERT INTO installation (id, name) VALUES (1, $1) ON CONFLICT (id) DO NOTHING`, rand.Text())
 		return err
 	})
+	if err != nil {
+		return err
+	}
+	return s.renewLooks(ctx)
 }
 
 // Listen sets the one listener. Call it before the first write.

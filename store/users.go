@@ -1,11 +1,13 @@
 package store
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"database/sql"
 	"encoding/hex"
 	"errors"
+	"strings"
 	"time"
 )
 
@@ -64,20 +66,106 @@ func scanUser(row interface{ Scan(...any) error }) (User, error) {
 }
 
 // CreateUser makes a user. The hash of the password may be "", and so may the
-// key of the form: see MadeBy. It fails with ErrNameTaken.
+// key of the form: see MadeBy. It fails with ErrNameTaken, and with
+// ErrNameForbidden where a name looks like several: such names of old are still
+// found by UserByName.
 func (s *Store) CreateUser(ctx context.Context, name Name, password, key string, now time.Time) (User, error) {
 	u := User{Name: name.Text, Password: password, Epoch: 1, CreatedAt: now.UTC().Truncate(time.Microsecond), form: digest(key)}
+	if strings.ContainsFunc(name.Text, separatesNames) {
+		return User{}, ErrNameForbidden
+	}
 	err := s.write(ctx, func(ctx context.Context, t *tx) error {
+		// One after the other on all nodes: no index finds all that looks alike.
+		if wait := s.engine.inOrder(); wait != "" {
+			if _, err := t.ExecContext(ctx, wait); err != nil {
+				return err
+			}
+		}
+		if taken, err := looksTaken(ctx, t, name); err != nil || taken {
+			return cmp.Or(err, refuse(ErrNameTaken))
+		}
 		err := t.QueryRowContext(ctx, `
-			INSERT INTO users (name, name_key, name_look, password, epoch, last_channel, created_at, form)
-			VALUES ($1, $2, $3, $4, $5, 0, $6, $7) ON CONFLICT DO NOTHING RETURNING id`,
-			u.Name, name.Key, name.Look, u.Password, u.Epoch, u.CreatedAt.UnixMicro(), u.form).Scan(&u.ID)
+			INSERT INTO users (name, name_key, name_look, name_skeleton, password, epoch, last_channel, created_at, form)
+			VALUES ($1, $2, $3, $8, $4, $5, 0, $6, $7) ON CONFLICT DO NOTHING RETURNING id`,
+			u.Name, name.Key, name.Look, u.Password, u.Epoch, u.CreatedAt.UnixMicro(), u.form, name.skeleton).Scan(&u.ID)
 		if errors.Is(err, sql.ErrNoRows) {
 			return refuse(ErrNameTaken)
 		}
 		return err
 	})
 	return u, err
+}
+
+// separatesNames reports whether a list of names has r between two of them.
+func separatesNames(r rune) bool {
+	switch r {
+	case ',', ';', '\u055D', '\u060C', '\u061B', '\u07F8', '\u1363', '\u1364', '\u1802', '\u1808', '\u3001', '\uA4FE', '\uA60D':
+		return true
+	}
+	return false
+}
+
+// looksTaken reports whether somebody has a name that would be mistaken for one.
+func looksTaken(ctx context.Context, t *tx, name Name) (taken bool, err error) {
+	rows, err := t.QueryContext(ctx, `SELECT name FROM users WHERE name_skeleton = $1`, name.skeleton)
+	if err != nil {
+		return false, err
+	}
+	defer rows.Close()
+	for rows.Next() {
+		var other string
+		if err := rows.Scan(&other); err != nil {
+			return false, err
+		}
+		taken = taken || mistakable(name.Text, other)
+	}
+	return taken, rows.Err()
+}
+
+// looksAtOnce is how many users one write of renewLooks changes, because others
+// wait for it.
+const looksAtOnce = 500
+
+// renewLooks computes how the names look of users that an earlier version has
+// made. Where two come to look alike, both stay.
+func (s *Store) renewLooks(ctx context.Context) error {
+	for more := true; more; {
+		err := s.write(ctx, func(ctx context.Context, t *tx) error {
+			users, err := usersWithoutLook(ctx, t)
+			for _, u := range users {
+				if err == nil {
+					_, err = t.ExecContext(ctx, `
+						UPDATE users SET name_skeleton = $3, name_look = CASE
+							WHEN EXISTS (SELECT 1 FROM users AS other WHERE other.name_look = $2) THEN name_look ELSE $2 END
+						WHERE id = $1`, u.ID, look(u.Name), skeleton(u.Name))
+				}
+			}
+			more = len(users) == looksAtOnce
+			return err
+		})
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// usersWithoutLook returns the ids and names of some users, which are all that is
+// set.
+func usersWithoutLook(ctx context.Context, t *tx) (users []User, err error) {
+	rows, err := t.QueryContext(ctx, `SELECT id, name FROM users WHERE name_skeleton = '' ORDER BY id LIMIT $1`, looksAtOnce)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	for rows.Next() {
+		var u User
+		if err := rows.Scan(&u.ID, &u.Name); err != nil {
+			return nil, err
+		}
+		users = append(users, u)
+	}
+	return users, rows.Err()
 }
 
 // User returns the user with an id.

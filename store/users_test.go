@@ -34,6 +34,49 @@ func TestUserNamesAreUnique(t *testing.T) {
 	})
 }
 
+// TestNamesThatLookAlike makes users whose names look alike, across scripts and
+// within one, and finds those of a version before.
+func TestNamesThatLookAlike(t *testing.T) {
+	onBoth(t, func(t *testing.T, database string) {
+		s := openStore(t, database)
+		for _, name := range []string{"Bern", "Bem", "王士", "王土", "Anna"} {
+			newUser(t, s, name)
+		}
+		for typed, want := range map[string]error{
+			"Веrn": ErrNameTaken, "Веm": ErrNameTaken, "Bеm": ErrNameTaken, "BEM": ErrNameTaken, "Аnnа": ErrNameTaken,
+			"Anna, Bea": ErrNameForbidden, "安娜、贝亚": ErrNameForbidden, "Anna; Bea": ErrNameForbidden, "安娜，贝亚": ErrNameForbidden,
+		} {
+			if _, err := s.CreateUser(t.Context(), userName(t, typed), "", "", noon); !errors.Is(err, want) {
+				t.Errorf("creating %q: %v, want %v", typed, err, want)
+			}
+		}
+
+		// As the version before wrote them: looks were skeletons, and lists were
+		// names. The last two have come to look alike since.
+		for i, row := range [][3]string{
+			{"Arne", "arne", "arne"}, {"Cern, X", "cern, x", "cern, x"}, {"O1", "o1", "old 1"}, {"0l", "0l", "old 2"},
+		} {
+			_, err := s.writer.db.Exec(`
+				INSERT INTO users (name, name_key, name_look, password, epoch, last_channel, created_at, form)
+				VALUES ($1, $2, $3, '', $4, 0, 0, '')`, row[0], row[1], row[2], i)
+			check(t, err)
+		}
+		check(t, s.Close())
+		s = openStore(t, database)
+		newUser(t, s, "Ame")
+		for typed, want := range map[string]error{"Аrne": ErrNameTaken, "OI": ErrNameTaken, "ОI": ErrNameTaken} {
+			if _, err := s.CreateUser(t.Context(), userName(t, typed), "", "", noon); !errors.Is(err, want) {
+				t.Errorf("creating %q: %v, want %v", typed, err, want)
+			}
+		}
+		for _, typed := range []string{"Arne", "Cern, X", "O1", "0l"} {
+			if u := must[User](t)(s.UserByName(t.Context(), userName(t, typed))); u.Name != typed {
+				t.Errorf("%q is now %+v", typed, u)
+			}
+		}
+	})
+}
+
 // TestOneOfManyGetsTheName has many ask for one name at the same moment.
 func TestOneOfManyGetsTheName(t *testing.T) {
 	onBoth(t, func(t *testing.T, database string) {

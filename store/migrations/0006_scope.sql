@@ -28,3 +28,8 @@ CREATE TABLE installation (
 CREATE TABLE probes (
 	id INTEGER PRIMARY KEY
 );
+
+-- The same for names that look alike across scripts, '' where it is to be
+-- computed yet. name_look is now the same for names that look alike within one.
+ALTER TABLE users ADD COLUMN name_skeleton TEXT NOT NULL DEFAULT '';
+CREATE INDEX users_skeleton ON users (name_skeleton);
