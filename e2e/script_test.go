@@ -15,9 +15,12 @@ import (
 	"testing"
 	"time"
 
+	"github.com/chromedp/cdproto/emulation"
 	"github.com/chromedp/cdproto/network"
+	"github.com/chromedp/cdproto/page"
 	"github.com/chromedp/chromedp"
 	"github.com/chromedp/chromedp/kb"
+	"github.com/coder/websocket"
 )
 
 // module calls a function of one of our modules in the person's browser. It is
@@ -494,5 +497,325 @@ func TestLateScript(t *testing.T) {
 	}
 	if streams := ann.sent("GET", "/live"); streams != 0 {
 		t.Errorf("%d plain requests for what is live", streams)
+	}
+}
+
+// evaluate has a script run in each document before its own.
+func evaluate(source string) option {
+	return func(s *settings) {
+		s.steps = append(s.steps, command(page.AddScriptToEvaluateOnNewDocument, page.AddScriptToEvaluateOnNewDocumentParams{Source: source}))
+	}
+}
+
+// withoutAnchors is a browser that neither keeps what is read in its place nor
+// makes a box as high as its text, as some do not.
+var withoutAnchors = evaluate(`
+	const supports = CSS.supports.bind(CSS);
+	CSS.supports = (...what) => !/overflow-anchor|field-sizing/.test(what[0]) && supports(...what);
+	document.addEventListener("readystatechange", () => {
+		const sheet = new CSSStyleSheet();
+		sheet.replaceSync("* { overflow-anchor: none !important; field-sizing: fixed !important }");
+		document.adoptedStyleSheets.push(sheet);
+	}, {once: true});
+`)
+
+// TestPlaceIsHeld changes what is above and below what somebody reads, in browsers
+// that keep its place and in those that do not. It does not move.
+func TestPlaceIsHeld(t *testing.T) {
+	t.Parallel()
+	for name, options := range map[string][]option{"by the browser": nil, "by script": {withoutAnchors}} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := quick(t)
+			zoe := newVisitor(t, s, "Zoe")
+			zoe.post(t, "general", numbered(150)...)
+			ann := newUser(t, s, "Ann", options...)
+			ann.open(t, s, "general")
+			ann.waitFor(t, isLive)
+			ann.scroll(t, -900)
+			reading := readingNow(t, ann)
+			at := ask[float64](t, ann, place(reading))
+			stays := func(what string, act func()) {
+				t.Helper()
+				act()
+				ask[bool](t, ann, `new Promise(done => requestAnimationFrame(() => requestAnimationFrame(() => done(true))))`)
+				if got := ask[float64](t, ann, place(reading)); got <= at-1 || got >= at+1 { // they scroll by whole pixels
+					t.Errorf("%s has moved what is read by %v px", what, got-at)
+				}
+			}
+			remove := func(text string) func() {
+				return func() {
+					id := ask[string](t, ann, `(`+row(text)+`).id.slice(2)`)
+					zoe.send(t, "/channels/general/messages/"+id+"/delete", nil)
+					ann.waitFor(t, count(text)+" === 0")
+				}
+			}
+			stays("a row", func() {
+				zoe.post(t, "general", "one\nof\nmany\nlines")
+				ann.waitRow(t, "one\nof\nmany\nlines")
+			})
+			stays("five rows", func() {
+				zoe.post(t, "general", "1", "2", "3", "4", "5")
+				ann.waitRow(t, "5")
+			})
+			stays("a row gone below", remove("message 150"))
+			stays("a row gone above", remove("message 60"))
+			height := func(text, px string) func() {
+				return func() { ask[bool](t, ann, `((`+row(text)+`).style.height = "`+px+`", true)`) }
+			}
+			stays("a picture loaded below", height("message 149", "300px"))
+			stays("a picture loaded above", height("message 62", "300px"))
+			stays("a row altered below", func() {
+				ask[bool](t, ann, `(r => {
+					const other = r.cloneNode(true);
+					other.style.height = "90px";
+					r.replaceWith(other);
+					return true;
+				})(`+row("message 148")+`)`)
+			})
+			stays("earlier rows", func() {
+				ask[bool](t, ann, `(document.querySelector("#earlier a").click(), true)`)
+				ann.waitRow(t, "message 1")
+			})
+			stays("the row gone that shows first", func() {
+				first := ask[string](t, ann, `[...document.querySelectorAll("#messages > li[id]")].find(r => r.getBoundingClientRect().bottom > document.getElementById("scroller").getBoundingClientRect().top).id.slice(2)`)
+				zoe.send(t, "/channels/general/messages/"+first+"/delete", nil)
+				ann.waitFor(t, `!document.getElementById("m-`+first+`")`)
+			})
+
+			// A keyboard takes the lower part of the window, and gives it back.
+			size := ann.size
+			size.Height -= 250
+			stays("a keyboard", func() { ann.do(t, command(emulation.SetDeviceMetricsOverride, size)) })
+			stays("a keyboard gone", func() { ann.do(t, command(emulation.SetDeviceMetricsOverride, ann.size)) })
+			ann.click(t, "#to-newest")
+			ann.waitFor(t, inView("5"))
+			ann.do(t, command(emulation.SetDeviceMetricsOverride, size))
+			ann.waitFor(t, inView("5"))
+
+			// The box grows with its text.
+			one := ask[float64](t, ann, `document.getElementById("body").offsetHeight`)
+			ann.fill(t, "#body", "1\n2\n3\n4")
+			four := ask[float64](t, ann, `document.getElementById("body").offsetHeight`)
+			ann.fill(t, "#body", "")
+			again := ask[float64](t, ann, `document.getElementById("body").offsetHeight`)
+			if one > 45 || four < one+40 || again != one {
+				t.Errorf("the box is %v px high for a line, %v for four, %v for none", one, four, again)
+			}
+		})
+	}
+}
+
+// TestPlaceIsFound comes back to the place in the list by a reload and by the
+// browser's button.
+func TestPlaceIsFound(t *testing.T) {
+	t.Parallel()
+	s := quick(t)
+	zoe := newVisitor(t, s, "Zoe")
+	zoe.post(t, "general", numbered(350)...)
+	ann := newUser(t, s, "Ann")
+	ann.open(t, s, "general")
+	ann.waitFor(t, isLive)
+	found := func(text string, want float64) {
+		t.Helper()
+		ann.waitFor(t, row(text)+` !== undefined`)
+		ann.waitFor(t, `Math.abs(`+place(text)+` - `+fmt.Sprint(want)+`) <= 1`)
+	}
+	ann.scroll(t, -1500)
+	reading := readingNow(t, ann)
+	at := ask[float64](t, ann, place(reading))
+	ann.do(t, chromedp.Reload())
+	found(reading, at)
+	zoe.post(t, "general", "meanwhile")
+	ann.waitRow(t, "meanwhile")
+	found(reading, at)
+	ann.follow(t, ".head .marking")
+	zoe.post(t, "general", "while away")
+	ann.do(t, chromedp.NavigateBack())
+	ann.waitRow(t, "while away")
+	found(reading, at)
+
+	// Further back than a page shows.
+	for range 2 {
+		ann.scroll(t, -100000)
+		first := ask[string](t, ann, `document.querySelector("#messages > li[id]").id`)
+		ann.click(t, "#earlier a")
+		ann.waitFor(t, `document.querySelector("#messages > li[id]").id !== `+js(first))
+	}
+	ann.scroll(t, -100000)
+	reading = readingNow(t, ann)
+	at = ask[float64](t, ann, place(reading))
+	ann.do(t, chromedp.Reload())
+	found(reading, at)
+
+	// Who was at the newest is there again.
+	ann.scroll(t, 100000)
+	ann.do(t, chromedp.Reload())
+	ann.waitFor(t, isLive)
+	ann.want(t, inView("while away"))
+	// And a page that is opened anew begins there.
+	ann.scroll(t, -1500)
+	ann.open(t, s, "general")
+	ann.want(t, inView("while away"))
+}
+
+// TestWaking wakes a page whose connection may have died meanwhile. It does not
+// say that it is live before there is a sign of life.
+func TestWaking(t *testing.T) {
+	t.Parallel()
+	s := quick(t)
+	front, through := behindProxy(t, s, nothing)
+	ann := newUser(t, through, "Ann")
+	ann.open(t, through, "general")
+	ann.waitFor(t, isLive)
+	opened := front.handshakes.Load()
+	const state = `document.getElementById("state").className`
+	later := func(ms int) {
+		t.Helper()
+		ask[bool](t, ann, fmt.Sprintf(`(window.real ??= Date.now, Date.now = (since => () => real() + since)(Date.now() - real() + %d), true)`, ms))
+	}
+	const wake = `(document.dispatchEvent(new Event("visibilitychange")), ` + state + `)`
+	later(20_000)
+	if got := ask[string](t, ann, wake); got != "live" || front.handshakes.Load() != opened {
+		t.Errorf("after 20 s without a sign it is %q at waking, with %d more connections", got, front.handshakes.Load()-opened)
+	}
+	later(20_000)
+	if got := ask[string](t, ann, wake); got != "reconnecting" {
+		t.Errorf("after 40 s without a sign it is %q at waking", got)
+	}
+	ann.waitFor(t, isLive)
+	if n := front.handshakes.Load() - opened; n != 1 {
+		t.Errorf("it has connected %d times", n)
+	}
+	// A lid that is closed and opened over a page in front is no event: the page
+	// finds out by the time.
+	later(30_000)
+	eventually(t, "it connects again", func() bool { return front.handshakes.Load() == opened+2 })
+	ann.waitFor(t, isLive)
+	newVisitor(t, s, "Zoe").post(t, "general", "still here")
+	ann.waitRow(t, "still here")
+}
+
+// TestThoughtOffline has the browser think that there is no network, over a line
+// that works, as behind some tunnels. The page believes what comes.
+func TestThoughtOffline(t *testing.T) {
+	t.Parallel()
+	s := quick(t)
+	zoe := newVisitor(t, s, "Zoe")
+	ann := newUser(t, s, "Ann", evaluate(`Object.defineProperty(Navigator.prototype, "onLine", {get: () => false})`))
+	ann.open(t, s, "general")
+	ann.waitFor(t, isLive)
+	ask[bool](t, ann, `dispatchEvent(new Event("offline"))`)
+	ann.waitFor(t, isLive)
+	ann.insertInto(t, "and it is typed")
+	eventually(t, "typing is told", func() bool { return ann.sent("POST", "/typing") == 1 })
+	ann.post(t, "and it is sent")
+	zoe.post(t, "general", "and it comes")
+	ann.waitRow(t, "and it comes")
+	ann.want(t, isLive)
+}
+
+// insertInto puts text into the composer.
+func (p *person) insertInto(t *testing.T, text string) {
+	t.Helper()
+	p.fill(t, "#body", "")
+	p.insert(t, text)
+}
+
+// TestPrerendered loads a page in advance. Till it is seen, nobody is here and
+// nothing is read.
+func TestPrerendered(t *testing.T) {
+	t.Parallel()
+	s := quick(t)
+	ann := newUser(t, s, "Ann", evaluate(`
+		let hidden = location.pathname.includes("/channels/");
+		Object.defineProperty(Document.prototype, "prerendering", {get: () => hidden});
+		window.activate = () => { hidden = false; document.dispatchEvent(new Event("prerenderingchange")); };
+	`))
+	ann.open(t, s, "general")
+	ask[bool](t, ann, `new Promise(done => setTimeout(() => done(true), 500))`)
+	ann.settle(t)
+	if n := ann.sent("GET", "/live") + ann.sent("POST", "/read"); n != 0 {
+		t.Errorf("a page that nobody sees has asked %d times", n)
+	}
+	ann.want(t, `document.getElementById("state").textContent === ""`)
+	ask[bool](t, ann, `(activate(), true)`)
+	ann.waitFor(t, isLive+` && `+hasSocket)
+	ann.post(t, "seen now")
+}
+
+// TestFadedNotice clicks where a notice was.
+func TestFadedNotice(t *testing.T) {
+	t.Parallel()
+	s := quick(t)
+	ann := newUser(t, s, "Ann")
+	ann.see(t, ".notice", "Ann")
+	at := ask[[]float64](t, ann, `(r => [r.x + r.width / 2, r.y + r.height / 2])(document.querySelector(".notice").getBoundingClientRect())`)
+	ann.waitFor(t, fmt.Sprintf(`!document.elementFromPoint(%v, %v)?.closest("#flash") && !document.querySelector(".notice[open]")`, at[0], at[1]))
+}
+
+// TestConnecting says what it does while a page has no connection yet, and tells
+// that somebody types all the same.
+func TestConnecting(t *testing.T) {
+	t.Parallel()
+	for tag, word := range map[string]string{"en-US": "Connecting…", "zh-CN": "正在连接…"} {
+		t.Run(tag, func(t *testing.T) {
+			t.Parallel()
+			s := quick(t)
+			front, through := behindProxy(t, s, nothing)
+			ann := newUser(t, through, "Ann", withLanguage(tag))
+			ann.expectBadLine()
+			front.obstacle.Store(int32(swallows))
+			ann.open(t, through, "general")
+			ann.see(t, "#state.connecting", word)
+			ann.insertInto(t, "already")
+			eventually(t, "typing is told", func() bool { return ann.sent("POST", "/typing") == 1 })
+			ann.want(t, `document.getElementById("state").className === "connecting"`)
+			ann.waitFor(t, isLive)
+		})
+	}
+}
+
+// TestOwnAnswers finds the header by which script knows our answers on all of
+// them: those that succeed, those that refuse, files, and handshakes.
+func TestOwnAnswers(t *testing.T) {
+	t.Parallel()
+	s := quick(t)
+	ann, nobody := newVisitor(t, s, "Ann"), &visitor{s: s}
+	for _, a := range []struct {
+		what   string
+		answer answered
+		status int
+	}{
+		{"a page", ann.ask(t, "/channels/general", nil), 200},
+		{"a list", ann.ask(t, "/channels", nil), 200},
+		{"a post", ann.ask(t, "/channels/general/messages", url.Values{"body": {"x"}}, "HX-Request", "true"), 200},
+		{"a form", ann.ask(t, "/channels/general/messages", url.Values{"body": {"x"}}), 303},
+		{"a refused post", ann.ask(t, "/channels/general/messages", url.Values{"body": {""}}, "HX-Request", "true"), 422},
+		{"a delete", ann.ask(t, "/channels/general/messages/1/delete", url.Values{}, "HX-Request", "true"), 204},
+		{"a bad request", ann.ask(t, "/channels/general?before=x", nil), 400},
+		{"another site's post", ann.ask(t, "/channels/general/messages", url.Values{"body": {"x"}}, "Sec-Fetch-Site", "cross-site"), 403},
+		{"a missing page", ann.ask(t, "/nothing", nil), 404},
+		{"a missing file", ann.ask(t, "/static/nothing.css", nil), 404},
+		{"a wrong method", ann.ask(t, "/user", url.Values{}), 405},
+		{"a file", ann.ask(t, "/static/app.css", nil), 200},
+		{"a style of one's own", ann.ask(t, "/own/1.css", nil), 200},
+		{"health", ann.ask(t, "/healthz", nil), 200},
+		{"a post of nobody", nobody.ask(t, "/channels/general/messages", url.Values{"body": {"x"}}, "HX-Request", "true"), 401},
+		{"a held answer to nobody", nobody.ask(t, "/channels/general/live", nil), 401},
+		{"a held answer", ann.ask(t, "/channels/general/live?after=0", nil), 200},
+		{"a handshake that is refused", ann.ask(t, "/channels/general/live", nil, "Connection", "Upgrade", "Upgrade", "websocket"), 400},
+	} {
+		if a.answer.status != a.status || a.answer.header.Get("Hubbub") != "1" {
+			t.Errorf("%s: %d with the header %q, want %d", a.what, a.answer.status, a.answer.header.Get("Hubbub"), a.status)
+		}
+	}
+	conn, response, err := websocket.Dial(t.Context(), s.URL+"/channels/general/live", &websocket.DialOptions{HTTPClient: &ann.client})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.CloseNow() //nolint:errcheck // it may be closed
+	if response.Header.Get("Hubbub") != "1" {
+		t.Errorf("a handshake: %v", response.Header)
 	}
 }
