@@ -123,6 +123,7 @@ type person struct {
 	noScript bool
 	media    []*emulation.MediaFeature
 	size     emulation.SetDeviceMetricsOverrideParams
+	setup    []chromedp.Action[chromedp.Void] // of each of the person's tabs
 
 	mu       sync.Mutex
 	origins  []string // that the person's browser may ask for something
@@ -233,24 +234,37 @@ func newPerson(t *testing.T, b *sharedBrowser, options ...option) *person {
 		o(&s)
 	}
 	ctx, _ := chromedp.NewContext(b.ctx, chromedp.WithNewBrowserContext()) // ended by the cleanup
-	p := &person{
-		ctx: ctx, noScript: s.noScript, media: s.media, size: s.size,
-		traffic: map[network.RequestID]*transfer{}, held: make(chan *fetch.EventRequestPaused, 100),
-	}
-	t.Cleanup(func() { p.close(t) })
-	if err := chromedp.Listen(ctx, p.hear); err != nil {
-		t.Fatalf("open a tab: %v", err)
-	}
-	p.do(t,
+	p := &person{ctx: ctx, noScript: s.noScript, media: s.media, size: s.size}
+	p.setup = append([]chromedp.Action[chromedp.Void]{
 		command(audits.Enable, cdp.Empty{}),
 		command(emulation.SetFocusEmulationEnabled, emulation.SetFocusEmulationEnabledParams{Enabled: true}), // all tabs are in front
 		command(emulation.SetUserAgentOverride, s.agent),
 		command(emulation.SetDeviceMetricsOverride, s.size),
 		command(emulation.SetEmulatedMedia, emulation.SetEmulatedMediaParams{Features: s.media}),
 		disableScript(s.noScript),
-	)
-	p.do(t, s.steps...)
+	}, s.steps...)
+	p.begin(t)
 	return p
+}
+
+// begin opens the person's tab.
+func (p *person) begin(t *testing.T) {
+	t.Helper()
+	p.traffic, p.held = map[network.RequestID]*transfer{}, make(chan *fetch.EventRequestPaused, 100)
+	t.Cleanup(func() { p.close(t) })
+	if err := chromedp.Listen(p.ctx, p.hear); err != nil {
+		t.Fatalf("open a tab: %v", err)
+	}
+	p.do(t, p.setup...)
+}
+
+// tab opens another tab in the person's window.
+func (p *person) tab(t *testing.T) *person {
+	t.Helper()
+	ctx, _ := chromedp.NewContext(p.ctx) // ended by the cleanup
+	other := &person{ctx: ctx, noScript: p.noScript, media: p.media, size: p.size, setup: p.setup}
+	other.begin(t)
+	return other
 }
 
 // visit opens a page. Whatever the person's browser asks for at an origin that

@@ -7,6 +7,7 @@ import (
 	"math/rand/v2"
 	"net"
 	"net/http"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -234,4 +235,62 @@ func (c *lineConn) Close() error {
 		err = c.Conn.Close()
 	})
 	return err
+}
+
+// foreignMark is in all that foreign answers say.
+const foreignMark = "Corporate sign-in"
+
+// foreignPage is the page of a portal. Much of it looks like ours.
+const foreignPage = `<!doctype html><html lang="en"><head><title>` + foreignMark + `</title></head><body>
+<form action="/portal" method="post"><p class="error">` + foreignMark + `</p><input name="user"></form>
+<div id="earlier"><a href="/portal">` + foreignMark + `</a></div>
+<ol id="messages"><li id="m-1" data-revision="999999" data-author="1"><b>` + foreignMark + `</b><p>` + foreignMark + `</p></li><li>` + foreignMark + `</li></ol>
+</body></html>`
+
+// foreignAnswer is what something on the way says in our place.
+type foreignAnswer struct {
+	status   int
+	location string
+	body     string
+}
+
+// foreignAnswers are those that proxies, portals and sign-in pages are known to
+// give.
+var foreignAnswers = []foreignAnswer{
+	{http.StatusOK, "", foreignPage},
+	{http.StatusOK, "", ""},
+	{http.StatusNoContent, "", ""},
+	{http.StatusFound, "/portal", ""},
+	{http.StatusFound, "/", foreignPage},
+	{http.StatusUnauthorized, "", foreignPage},
+	{http.StatusForbidden, "", foreignPage},
+	{http.StatusNotFound, "", ""},
+	{http.StatusConflict, "", foreignPage},
+	{http.StatusRequestEntityTooLarge, "", foreignPage},
+	{http.StatusUnprocessableEntity, "", ""},
+	{http.StatusInternalServerError, "", foreignPage},
+	{http.StatusBadGateway, "", foreignPage},
+	{http.StatusServiceUnavailable, "", ""},
+	{http.StatusGatewayTimeout, "", foreignPage},
+	{http.StatusNetworkAuthenticationRequired, "", foreignPage},
+}
+
+// give gives the answer.
+func (a foreignAnswer) give(w http.ResponseWriter, r *http.Request) {
+	w.Header().Set("Content-Type", "text/html; charset=utf-8")
+	w.Header().Set("HX-Retarget", "body")
+	if r.URL.Path == "/portal" {
+		_, _ = io.WriteString(w, foreignPage)
+		return
+	}
+	if a.location != "" {
+		w.Header().Set("Location", a.location)
+	}
+	w.WriteHeader(a.status)
+	_, _ = io.WriteString(w, a.body)
+}
+
+// ofScript reports whether script has made a request, or was led there.
+func ofScript(r *http.Request) bool {
+	return r.Header.Get("HX-Request") != "" || strings.HasSuffix(r.URL.Path, "/live") || r.URL.Path == "/portal"
 }

@@ -5,24 +5,27 @@ import { $, session } from './page.js';
 import { rows } from './rows.js';
 
 const NEAR = 100; // pixels from the end within which the view follows
+const PAGES = 10; // of earlier rows that are read to come back to a place
 const SPARE = 10; // rows that are kept in mind, for the first may be taken away
 
 export const isNear = () => $('scroller').scrollTop > -NEAR;
+
+// topOf returns how far a row is below the top of the box.
+const topOf = (row, scroller) => row.getBoundingClientRect().top - scroller.getBoundingClientRect().top;
 
 // topRows returns those that show, from the first on, each with how far it is
 // below the top of the box. They are in the order of the page, so the first is
 // found by halving.
 const topRows = scroller => {
 	const all = rows();
-	const top = scroller.getBoundingClientRect().top;
 	let from = 0;
 	let to = all.length;
 	while (from < to) {
 		const middle = (from + to) >> 1;
-		if (all[middle].getBoundingClientRect().bottom > top) to = middle;
+		if (topOf(all[middle], scroller) + all[middle].offsetHeight > 0) to = middle;
 		else from = middle + 1;
 	}
-	return [...all].slice(from, from + SPARE).map(row => ({ id: row.id, top: row.getBoundingClientRect().top - top }));
+	return [...all].slice(from, from + SPARE).map(row => ({ id: row.id, top: topOf(row, scroller) }));
 };
 
 // startView returns what rows.js asks: whether the view follows, and to settle
@@ -34,19 +37,22 @@ export const startView = () => {
 	let follows = true;
 	let kept = { rows: [], scrollTop: 0 }; // what showed when all was in its place
 
-	const keep = () => {
-		if (holds) kept = { rows: topRows(scroller), scrollTop: scroller.scrollTop };
+	const keep = (error = 0) => {
+		if (!holds) return;
+		kept = { rows: topRows(scroller), scrollTop: scroller.scrollTop };
+		for (const row of kept.rows) row.top -= error;
 	};
 	// What is read is moved back to where it was. Scrolling meanwhile is the reader's.
+	// Browsers scroll by whole pixels: what is left is made good the next time, and
+	// does not add up.
 	const hold = () => {
 		if (!holds) return;
 		const place = kept.rows.find(row => $(row.id));
-		if (place) {
-			const top = $(place.id).getBoundingClientRect().top - scroller.getBoundingClientRect().top;
-			const scrolled = scroller.scrollTop - kept.scrollTop;
-			scroller.scrollTop += top - (place.top - scrolled);
-		}
-		keep();
+		if (!place) return keep();
+		const wanted = place.top - (scroller.scrollTop - kept.scrollTop);
+		const error = () => topOf($(place.id), scroller) - wanted;
+		scroller.scrollTop += error();
+		keep(error());
 	};
 	const stay = () => {
 		if (follows) scroller.scrollTop = 0;
@@ -61,7 +67,7 @@ export const startView = () => {
 	scroller.addEventListener('scroll', () => {
 		follows = isNear();
 		if (follows) toNewest.hidden = true;
-		keep();
+		if (scroller.scrollTop !== kept.scrollTop) keep(); // else it was hold
 	}, { passive: true });
 	toNewest.addEventListener('click', () => {
 		goToNewest();
@@ -72,8 +78,7 @@ export const startView = () => {
 	sizes.observe(scroller);
 	sizes.observe($('messages'));
 
-	const back = restore(scroller);
-	if (back) follows = isNear();
+	if (back(scroller)) follows = isNear();
 	keep();
 	addEventListener('pagehide', () => save(scroller, follows));
 
@@ -95,15 +100,27 @@ const save = (scroller, follows) => {
 	else session.set(placeName(), topRows(scroller));
 };
 
-// restore goes back to the place that this tab left by a reload or a link, and
-// reports whether it could.
-const restore = scroller => {
+// back goes to the place that this tab left by a reload or a link, and reports
+// whether it could. Where that is further back than the page, it reads the rows
+// before it first, as the link to them does.
+const back = scroller => {
 	const [{ type } = {}] = performance.getEntriesByType('navigation');
 	const saved = session.get(placeName());
 	session.remove(placeName());
-	if (type !== 'reload' && type !== 'back_forward') return false;
-	const place = saved?.find?.(row => $(row.id));
-	if (!place) return false;
-	scroller.scrollTop += $(place.id).getBoundingClientRect().top - scroller.getBoundingClientRect().top - place.top;
-	return true;
+	if (!Array.isArray(saved) || type !== 'reload' && type !== 'back_forward') return false;
+	const restore = () => {
+		const place = saved.find(row => $(row.id));
+		if (place) scroller.scrollTop += topOf($(place.id), scroller) - place.top;
+		return !!place;
+	};
+	if (restore()) return true;
+	let pages = PAGES;
+	const readOn = () => {
+		const link = document.querySelector('#earlier a');
+		if (restore() || !pages-- || !link || link.hidden) document.removeEventListener('htmx:after:swap', readOn);
+		else link.click();
+	};
+	document.addEventListener('htmx:after:swap', readOn);
+	setTimeout(readOn); // htmx has taken the link over by then
+	return false;
 };
