@@ -45,6 +45,7 @@ func (h *Handlers) showChannels(w http.ResponseWriter, r *http.Request, p *compo
 	if p.Unread, err = h.unread(r.Context(), positions); err != nil {
 		return err
 	}
+	p.Near = h.Store.ChannelsNear(positions, maxNear)
 	view.Channels = channels
 	for i := range channels {
 		if channels[i].ID == p.Viewer.LastChannel {
@@ -206,7 +207,7 @@ func (h *Handlers) visit(ctx context.Context, p *components.Page, view *componen
 
 // renderChannel completes the view with what stands around the messages.
 func (h *Handlers) renderChannel(w http.ResponseWriter, r *http.Request, p *components.Page, status int, view components.ChannelView, positions *store.Positions) (err error) {
-	view.Channels = h.Store.ChannelsNear(positions, maxNear)
+	p.Near = h.Store.ChannelsNear(positions, maxNear)
 	if p.Unread, err = h.unread(r.Context(), positions); err != nil {
 		return err
 	}

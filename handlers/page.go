@@ -91,12 +91,30 @@ func parseForm(r *http.Request) error {
 func (h *Handlers) render(w http.ResponseWriter, r *http.Request, p *components.Page, status int, c templ.Component) {
 	if !isHTMX(r) {
 		p.Flash = h.takeFlash(w, r, p.Locale)
+		h.fillSide(r.Context(), p)
 	}
 	// A page is for one viewer at one moment. Back to it after a log-out must
 	// not show it again.
 	w.Header().Set("Cache-Control", "no-store")
 	w.Header().Add("Vary", "HX-Request")
 	h.write(w, r, status, c)
+}
+
+// fillSide completes a page with the channels that stand beside it, unless it
+// has them. It does without them where the store cannot say: the page may be
+// the one that says so.
+func (h *Handlers) fillSide(ctx context.Context, p *components.Page) {
+	if p.Viewer == nil || p.Near != nil {
+		return
+	}
+	positions, err := h.Store.Positions(ctx, p.Viewer.ID)
+	if err != nil {
+		return
+	}
+	p.Near = h.Store.ChannelsNear(positions, maxNear)
+	if p.Unread, err = h.unread(ctx, positions); err != nil {
+		p.Unread = nil
+	}
 }
 
 // write answers with a component, all of which is rendered first.

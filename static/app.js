@@ -1,5 +1,4 @@
-// What script adds to pages that work without it: a dialog for signing in,
-// keys that send, rows that come by themselves, and times of the viewer's zone.
+// What script adds to pages that work without it: keys that send, rows that come by themselves, and times of the viewer's zone.
 (() => {
 	'use strict';
 
@@ -8,17 +7,12 @@
 	const NEAR = 100; // pixels from the end within which the view follows
 	const RUN = 5 * 60 * 1000; // longest pause within one author's run of rows
 
-	// Signing in: the form that stands in the page becomes a dialog.
 	const signIn = $('signin');
 	if (signIn) {
-		signIn.open = false;
-		$('enter').addEventListener('click', () => signIn.showModal());
-		if ('open' in signIn.dataset) signIn.showModal();
 		// A second click must not overtake the answer to the first: the name
 		// would be taken, by nobody who could come back.
 		let asked = false;
 		signIn.addEventListener('submit', event => {
-			if (event.submitter?.formMethod === 'dialog') return;
 			if (asked) event.preventDefault();
 			asked = true;
 		});
