@@ -102,8 +102,10 @@ func newSince(p *Page, v ChannelView) int64 {
 }
 
 // continues reports whether a row belongs to the same run as the one before.
+// One dated earlier does not, because its time would be taken for a later one.
 func continues(before, row Row) bool {
-	return before.AuthorID == row.AuthorID && row.PostedAt.Sub(before.PostedAt) < runGap
+	pause := row.PostedAt.Sub(before.PostedAt)
+	return before.AuthorID == row.AuthorID && 0 <= pause && pause < runGap
 }
 
 // isNewDay reports whether a row is of another day than the one before.
@@ -115,11 +117,18 @@ func sameDay(a, b time.Time) bool {
 	return a.Year() == b.Year() && a.YearDay() == b.YearDay()
 }
 
-// OwnCSS returns the style rules of a viewer's own rows: their accent, and
-// the delete button that only the author has.
+// OwnCSS returns the style rules for what concerns one viewer: their own rows,
+// which have a colour and a delete button, the rows that mention them, and the
+// reactions that are theirs too.
 func OwnCSS(userID int64) string {
-	own := `#messages>[data-author="` + strconv.FormatInt(userID, 10) + `"]`
-	return own + "{--who:var(--own);--bubble:var(--own-bubble);--name:var(--own-name)}" + own + " .delete{display:inline-grid}\n"
+	id := strconv.FormatInt(userID, 10)
+	own := `#messages>[data-author="` + id + `"]`
+	at := `#messages [data-user="` + id + `"]`
+	return own + "{--who:var(--own);--fill:var(--own-tint);--name:var(--link);--end:var(--tools)}" +
+		own + " .delete{display:grid}" +
+		"#messages>li:has([data-user=\"" + id + "\"]){--fill:var(--mention)}" +
+		at + "{background:var(--mention);color:var(--text)}" +
+		`[data-by~="` + id + `"]{border-color:var(--link);background:var(--sel);color:var(--sel-text)}` + "\n"
 }
 
 // GoneCSS returns the style rules by which a document that cannot take a row

@@ -47,6 +47,17 @@ func TestRows(t *testing.T) {
 	}
 }
 
+// TestDatedBefore sets a row apart that is dated before the one above it.
+func TestDatedBefore(t *testing.T) {
+	t.Parallel()
+	at := time.Date(2026, time.November, 22, 12, 0, 0, 0, time.UTC)
+	for pause, want := range map[time.Duration]bool{0: true, runGap - 1: true, runGap: false, -1: false, -time.Hour: false} {
+		if got := continues(Row{AuthorID: 1, PostedAt: at}, Row{AuthorID: 1, PostedAt: at.Add(pause)}); got != want {
+			t.Errorf("after %v: %t", pause, got)
+		}
+	}
+}
+
 // TestNewLine finds the first row that is new to the viewer: by another, and
 // after what was read.
 func TestNewLine(t *testing.T) {
@@ -80,18 +91,20 @@ func TestNewLine(t *testing.T) {
 	}
 }
 
-// TestNames names people and counts the others.
-func TestNames(t *testing.T) {
+// TestPresenceFrame names people and counts them, in no language.
+func TestPresenceFrame(t *testing.T) {
 	t.Parallel()
-	all := []string{"<b>", "张伟"}
-	if got, want := render(t, names(all, 0)), "<bdi>&lt;b&gt;</bdi>, <bdi>张伟</bdi>"; got != want {
-		t.Errorf("got %s, want %s", got, want)
+	got := render(t, PresenceFrame(PresenceView{Here: []string{"<b>", "张伟"}, More: 2, Typing: []string{"<b>", "张伟"}, State: "s"}))
+	want := `<hx-partial hx-target="#here" hx-swap="outerHTML"><ul id="here" data-state="s">` +
+		`<li class="` + avatarClass("<b>") + `" data-i="B"><bdi>&lt;b&gt;</bdi></li>` +
+		`<li class="` + avatarClass("张伟") + `" data-i="张"><bdi>张伟</bdi></li><li>+2</li></ul></hx-partial> ` +
+		`<hx-partial hx-target="#present" hx-swap="innerHTML">4</hx-partial> ` +
+		`<hx-partial hx-target="#typing" hx-swap="innerHTML"><bdi>&lt;b&gt;</bdi><bdi>张伟</bdi></hx-partial>`
+	if got != want {
+		t.Errorf("got:\n%s\nwant:\n%s", got, want)
 	}
-	if got, want := render(t, names(all, 2)), "<bdi>&lt;b&gt;</bdi>, <bdi>张伟</bdi>, +2"; got != want {
-		t.Errorf("got %s, want %s", got, want)
-	}
-	if got := render(t, names(nil, 0)); got != "" {
-		t.Errorf("nobody: %q", got)
+	if got := render(t, typists(nil)); got != "" {
+		t.Errorf("nobody types: %q", got)
 	}
 }
 

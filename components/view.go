@@ -3,6 +3,7 @@
 package components
 
 import (
+	"cmp"
 	"fmt"
 	"hash/crc32"
 	"net/url"
@@ -22,8 +23,12 @@ type Page struct {
 	Assets *static.Assets
 	Viewer *Viewer // nil when signed out
 	Flash  []Flash
-	Unread *Unread // what waits for the viewer, nil on pages that do not say
-	Here   string  // this page's path and query without Base, to come back to after a change of language
+	Near   []store.Channel // the channels near to the viewer, for the side
+	Unread *Unread         // what waits for the viewer, nil on pages that do not say
+	Here   string          // this page's path and query without Base, to come back to after a change of language
+
+	Theme   string // "light", "dark" or "system"; "" is "system"
+	Density string // "comfortable" or "compact"; "" is "comfortable"
 }
 
 // Viewer is whom a page is for.
@@ -45,6 +50,11 @@ func (p *Page) ChannelURL(name, below string) string {
 // ChannelPath returns the path of a channel's page. The name is one
 // percent-encoded segment, whatever is in it.
 func ChannelPath(name string) string { return "/channels/" + url.PathEscape(name) }
+
+// MessagePath returns the path of a message.
+func MessagePath(channelID, id int64) string {
+	return "/m/" + strconv.FormatInt(channelID, 10) + "/" + strconv.FormatInt(id, 10)
+}
 
 // FlashKind is the tone of a flash message.
 type FlashKind string
@@ -100,7 +110,6 @@ type ChannelsView struct {
 // ChannelView is a channel's page.
 type ChannelView struct {
 	Channel  store.Channel
-	Channels []store.Channel // those near to the viewer, for the side of a wide screen
 	Presence PresenceView
 	Rows     []Row  // oldest first
 	Read     int64  // messages after this revision are new to the viewer; negative for a first visit
@@ -166,6 +175,9 @@ type PresenceView struct {
 	State  string   // names this presence
 }
 
+// count is how many people are in the channel.
+func (v PresenceView) count() string { return strconv.Itoa(len(v.Here) + v.More) }
+
 // Row is a rendered message and what the page needs to know of it to set
 // days apart and the rows of one author close together.
 type Row struct {
@@ -187,6 +199,21 @@ type FailureView struct {
 	Title  string
 	Text   string
 	Kept   string // what was typed and could not be taken, to be copied; "" for nothing
+}
+
+// theme returns the name of the page's colours in the style sheet.
+func (p *Page) theme() string { return cmp.Or(p.Theme, "system") }
+
+// density returns the name of the page's spacing in the style sheet.
+func (p *Page) density() string { return cmp.Or(p.Density, "comfortable") }
+
+// colorScheme tells the browser which colours to paint before any style
+// sheet has come.
+func (p *Page) colorScheme() string {
+	if t := p.theme(); t != "system" {
+		return t
+	}
+	return "light dark"
 }
 
 // pageTitle is what the browser's tab says.

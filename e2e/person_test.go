@@ -76,17 +76,13 @@ func newUser(t *testing.T, s *server, name string, options ...option) *person {
 	p := newPerson(t, newBrowser(t), options...)
 	p.visit(t, s.URL+"/")
 	p.signIn(t, name)
-	p.waitFor(t, `document.querySelector("header .welcome bdi").textContent === `+js(name))
+	p.waitFor(t, `document.querySelector(".welcome bdi").textContent === `+js(name))
 	return p
 }
 
 // signIn fills in the sign-in form of the page and sends it.
 func (p *person) signIn(t *testing.T, name string) {
 	t.Helper()
-	if !p.noScript && !p.holds(t, `document.getElementById("signin").matches(":modal")`) {
-		p.click(t, "#enter")
-		p.waitFor(t, `document.getElementById("signin").matches(":modal")`)
-	}
 	p.fill(t, "#name", name)
 	p.follow(t, "#signin button.primary")
 }
@@ -137,12 +133,12 @@ const list = documents + `.at(-1)`
 
 // count is an expression of how many rows show a text.
 func count(text string) string {
-	return `[...` + list + `.querySelectorAll("#messages > li[id] > p")].filter(p => p.checkVisibility() && p.textContent.trim() === ` + js(strings.TrimSpace(text)) + `).length`
+	return `[...` + list + `.querySelectorAll("#messages > li[id] > .body")].filter(p => p.checkVisibility() && p.textContent.trim() === ` + js(strings.TrimSpace(text)) + `).length`
 }
 
 // row is an expression of the row that shows a text.
 func row(text string) string {
-	return `[...` + list + `.querySelectorAll("#messages > li[id]")].find(r => r.querySelector("p").textContent.trim() === ` + js(strings.TrimSpace(text)) + `)`
+	return `[...` + list + `.querySelectorAll("#messages > li[id]")].find(r => r.querySelector(".body").textContent.trim() === ` + js(strings.TrimSpace(text)) + `)`
 }
 
 // rows returns the texts of the rows, oldest first.
@@ -152,7 +148,7 @@ func (p *person) rows(t *testing.T) []string {
 }
 
 // texts is an expression of the texts of the rows that are not deleted.
-const texts = `[...` + list + `.querySelectorAll("#messages > li[id] > p")].filter(p => p.checkVisibility()).map(p => p.textContent.trim())`
+const texts = `[...` + list + `.querySelectorAll("#messages > li[id] > .body")].filter(p => p.checkVisibility()).map(p => p.textContent.trim())`
 
 // wantRows fails the test unless these, and no others, are the rows.
 func (p *person) wantRows(t *testing.T, want ...string) {

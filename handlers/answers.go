@@ -100,6 +100,7 @@ func (h *Handlers) write(w http.ResponseWriter, q *request, a answer) {
 		h.writeJSON(w, q.Request, a.status, a.value)
 	case a.page != nil:
 		q.page.Flash = h.takeFlash(w, q.Request, q.page.Locale)
+		h.fillSide(q)
 		h.writeHTML(w, q.Request, a.status, a.page)
 	default:
 		w.WriteHeader(a.status)

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"hubbub/components"
+	"hubbub/live"
 	"hubbub/locale"
 	"hubbub/store"
 )
@@ -40,6 +41,7 @@ func (h *Handlers) showChannels(q *request, status int, view components.Channels
 	if q.page.Unread, err = h.unread(q, positions); err != nil {
 		return answer{}, err
 	}
+	q.page.Near = h.Store.ChannelsNear(q.scope, positions, live.MaxNear)
 	view.Channels = channels
 	for i := range channels {
 		if channels[i].ID == q.viewer.LastChannel {
@@ -69,4 +71,21 @@ func (h *Handlers) createChannel(q *request) (answer, error) {
 		return answer{}, err
 	}
 	return leadsTo(components.ChannelPath(channel.Name)).says(flashChannelCreated, channel.Name), nil
+}
+
+// fillSide completes a page with the channels that stand beside it, unless it
+// has them. It does without them where the store cannot say, because the page may
+// be the one that says so.
+func (h *Handlers) fillSide(q *request) {
+	if q.viewer == nil || q.page.Near != nil {
+		return
+	}
+	positions, err := h.Store.Positions(q.Context(), q.scope)
+	if err != nil {
+		return
+	}
+	q.page.Near = h.Store.ChannelsNear(q.scope, positions, live.MaxNear)
+	if q.page.Unread, err = h.unread(q, positions); err != nil {
+		q.page.Unread = nil
+	}
 }

@@ -24,7 +24,7 @@ func TestCreateChannel(t *testing.T) {
 	} {
 		path := "/channels/" + url.PathEscape(name)
 		p.post("/channels", "name", "  "+name+" ").leadsTo(path)
-		p.get(path).is(http.StatusOK).says("The new channel "+name+" has been created.", "You are now in channel ["+name+"].")
+		p.get(path).is(http.StatusOK).says("#"+name+" created.", "You are now in channel ["+name+"].")
 		p.post(path+"/messages", "body", "in "+name).leadsTo(path)
 		p.get(path).says("in " + name)
 		if frame := p.live(name, 0).next(); !strings.Contains(frame, "/messages/1/delete") {
@@ -44,8 +44,8 @@ func TestCreateChannel(t *testing.T) {
 		{"plans", http.StatusConflict, "Channel plans already exists."},
 		{"PLANS", http.StatusConflict, "already exists."},
 		{"ｐｌａｎｓ", http.StatusConflict, "already exists."},
-		{"", http.StatusUnprocessableEntity, "Channel name cannot be empty."},
-		{" \t ", http.StatusUnprocessableEntity, "Channel name cannot be empty."},
+		{"", http.StatusUnprocessableEntity, "Enter a channel name."},
+		{" \t ", http.StatusUnprocessableEntity, "Enter a channel name."},
 		{strings.Repeat("x", store.MaxChannelName+1), http.StatusUnprocessableEntity, "too long"},
 		{"..", http.StatusUnprocessableEntity, "cannot be used"},
 		{".", http.StatusUnprocessableEntity, "cannot be used"},

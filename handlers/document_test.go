@@ -286,7 +286,7 @@ func TestDocumentOver(t *testing.T) {
 	chinese := s.visitor(t)
 	chinese.post("/language", "lang", "zh-Hans", "next", "/")
 	over := map[*streamed]string{
-		s.visitor(t).streams("general"): `You are not logged in. <a class="button" href="/">Sign in</a>`,
+		s.visitor(t).streams("general"): `Sign in to continue. <a class="button" href="/">Sign in</a>`,
 		chinese.streams("general"):      `你尚未登录。 <a class="button" href="/">登录</a>`,
 		here.streams("<none>"):          `There is no channel &lt;none&gt;. <a class="button" href="/channels">See all channels</a>`,
 	}
@@ -294,7 +294,7 @@ func TestDocumentOver(t *testing.T) {
 	waitFor(t, "two follow", func() bool { return s.followers(t, "Anna") == 2 })
 	began := time.Now()
 	here.post("/logout").leadsTo("/")
-	ended.until(`You are not logged in. <a class="button" href="/">Sign in</a>`)
+	ended.until(`Sign in to continue. <a class="button" href="/">Sign in</a>`)
 	if took := time.Since(began); took > soon {
 		t.Errorf("it took %v", took)
 	}
@@ -331,7 +331,7 @@ func TestFirstDocument(t *testing.T) {
 	anna := s.signIn(t, "Anna")
 	anna.post("/channels/general/messages", "body", "hello")
 	first := anna.reads("/channels/general/document")
-	first.until("hello</p>")
+	first.until("hello</div>")
 	probe := regexp.MustCompile(`href="/chat(/probe/\w+\.css)"`).FindStringSubmatch(first.read.String())
 	if probe == nil {
 		t.Fatalf("no probe in %s", first.read.String())

@@ -29,7 +29,7 @@ func bodyError(l *locale.Locale, err error, typed string) string {
 	case errors.Is(err, store.ErrBodyEmpty):
 		return l.MessageEmpty
 	case errors.Is(err, store.ErrBodyTooLong):
-		return l.MessageTooLong(l.Number(utf8.RuneCountInString(typed)), l.Number(store.MaxBody))
+		return l.MessageTooLong(utf8.RuneCountInString(typed)-store.MaxBody, store.MaxBody)
 	default:
 		return l.BadRequest.Text
 	}

@@ -52,7 +52,7 @@ func TestPost(t *testing.T) {
 		}
 	}
 	p.post(path, "body", strings.Repeat("ä", 4000)).leadsTo("/channels/general")
-	p.post(path, "body", strings.Repeat("x", 2<<20)).is(http.StatusRequestEntityTooLarge).says("larger than Hubbub takes")
+	p.post(path, "body", strings.Repeat("x", 2<<20)).is(http.StatusRequestEntityTooLarge).says("too large to send")
 	a := p.htmx(path, "body", strings.Repeat("x", 2<<20)).is(http.StatusRequestEntityTooLarge)
 	if to := a.Header.Get("HX-Retarget"); to != "#flash" {
 		t.Errorf("htmx puts it into %q", to)
@@ -125,7 +125,7 @@ func TestDelete(t *testing.T) {
 		anna.post(path, "body", body).leadsTo("/channels/general")
 	}
 	before := anna.page("general")
-	bea.post(path + "/1/delete").is(http.StatusForbidden).says("not yours to delete")
+	bea.post(path + "/1/delete").is(http.StatusForbidden).says("only delete your own messages")
 	a := bea.htmx(path + "/1/delete").is(http.StatusForbidden)
 	if to := a.Header.Get("HX-Retarget"); to != "#flash" {
 		t.Errorf("htmx puts it into %q", to)
@@ -138,7 +138,7 @@ func TestDelete(t *testing.T) {
 
 	anna.post(path + "/1/delete").leadsTo("/channels/general")
 	bea.get("/channels/general").saysNot("first secret").says("second secret")
-	anna.get("/channels/general").says("The message has been deleted.")
+	anna.get("/channels/general").says("Message deleted.")
 	if a := anna.htmx(path + "/2/delete").is(http.StatusNoContent); a.body != "" {
 		t.Errorf("htmx gets %q", a.body)
 	}

@@ -180,7 +180,7 @@ func (q *request) isSpeculative() bool {
 
 // roomPage completes the view with what stands around the messages.
 func (h *Handlers) roomPage(q *request, status int, view components.ChannelView, positions *store.Positions) (_ answer, err error) {
-	view.Channels = h.Store.ChannelsNear(q.scope, positions, live.MaxNear)
+	q.page.Near = h.Store.ChannelsNear(q.scope, positions, live.MaxNear)
 	if q.page.Unread, err = h.unread(q, positions); err != nil {
 		return answer{}, err
 	}

@@ -418,7 +418,7 @@ func TestHTTP(t *testing.T) {
 		p.get(path).leadsTo(to)
 	}
 	for method, path := range map[string]string{http.MethodPut: "/channels", http.MethodDelete: "/channels/general", http.MethodPatch: "/user/password", http.MethodPost: "/user"} {
-		a := p.send(method, path, nil).is(http.StatusMethodNotAllowed).says("does not answer such requests")
+		a := p.send(method, path, nil).is(http.StatusMethodNotAllowed).says("be opened that way")
 		if a.Header.Get("Allow") == "" {
 			t.Errorf("%s %s: no Allow", method, path)
 		}

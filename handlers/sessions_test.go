@@ -18,15 +18,15 @@ import (
 func TestSignIn(t *testing.T) {
 	t.Parallel()
 	s := newServer(t)
-	s.visitor(t).get("/").is(http.StatusOK).says("Enter your display name").saysNot("Welcome")
+	s.visitor(t).get("/").is(http.StatusOK).says("What should people call you?").saysNot("Welcome")
 
 	anna := s.visitor(t)
 	anna.post("/login", "name", " Anna ").leadsTo("/")
 	anna.get("/").leadsTo("/channels")
-	anna.get("/channels").says("New username Anna created.", "Welcome, Anna.", "Log out")
+	anna.get("/channels").says("Welcome, Anna.", "Welcome, Anna.", "Log out")
 	anna.get("/channels").saysNot("New username")
 	anna.post("/login", "name", "Bea").leadsTo("/")
-	anna.get("/channels").says("You are already signed in as Anna.", "Welcome, Anna.")
+	anna.get("/channels").says("You’re already signed in as Anna.", "Welcome, Anna.")
 
 	s.signIn(t, "Paul", "a password")
 	for _, tt := range []struct {
@@ -133,8 +133,8 @@ func TestLogOut(t *testing.T) {
 		t.Parallel()
 		p := s.signIn(t, "With", "a password")
 		p.post("/logout").leadsTo("/")
-		p.get("/").is(http.StatusOK).says("You have logged out.").saysNot("Welcome")
-		p.get("/").saysNot("You have logged out.")
+		p.get("/").is(http.StatusOK).says("You’re signed out.").saysNot("Welcome")
+		p.get("/").saysNot("You’re signed out.")
 		p.post("/logout").leadsTo("/")
 	})
 	t.Run("without one", func(t *testing.T) {
@@ -241,13 +241,13 @@ func TestSignedOut(t *testing.T) {
 		p := s.visitor(t)
 		to := "/?" + url.Values{"next": {path}}.Encode()
 		p.get(path).leadsTo(to)
-		p.get(to).is(http.StatusOK).says("You are not logged in.", "["+path+"]")
+		p.get(to).is(http.StatusOK).says("Sign in to continue.", "["+path+"]")
 		p.post("/login", "name", fmt.Sprint("Person ", len(path)), "next", path).leadsTo(path)
 	}
 	for _, path := range []string{"/channels", "/channels/general/messages", "/channels/general/messages/1/delete", "/user/password"} {
 		p := s.visitor(t)
 		p.post(path, "name", "x", "body", "kept text").is(http.StatusUnauthorized).says("Sign in", "kept text")
-		p.htmx(path, "name", "x", "body", "x").is(http.StatusUnauthorized).says("You are not logged in.")
+		p.htmx(path, "name", "x", "body", "x").is(http.StatusUnauthorized).says("Sign in to continue.")
 	}
 }
 

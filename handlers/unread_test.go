@@ -147,7 +147,7 @@ func TestUnread(t *testing.T) {
 	anna.post("/channels/dev/unread", "from", "3").leadsTo("/channels")
 	general.shows(dev, "1")
 	list.shows(dev, "1")
-	anna.get("/channels").says("Marked as unread in dev.")
+	anna.get("/channels").says("Marked unread in #dev.")
 	anna.htmx("/channels/dev/unread", "from", "1").is(http.StatusNoContent)
 	list.shows(dev, "2")
 	if page := anna.get("/channels/dev?mark"); strings.Count(page.body, `<button form="mark" name="from"`) != 2 || strings.Contains(page.body, `id="live"`) {

@@ -13,6 +13,7 @@ func english() *Locale {
 		Tag:  language.English,
 		Lang: "en",
 		Name: "English",
+		Dir:  "ltr",
 
 		Words: Words{
 			GroupMark:   ",",
@@ -21,9 +22,14 @@ func english() *Locale {
 			FormatDay:   func(t time.Time) string { return t.Format("Monday, 2 January 2006") },
 
 			SkipToContent: "Skip to content",
+			SkipToWrite:   "Skip to the message box",
+			SkipToList:    "Skip to the messages",
 			WelcomeBefore: "Welcome, ",
 			WelcomeAfter:  ".",
-			LogOut:        "Log out",
+			Menu:          "Channels",
+			Account:       "Account menu",
+			More:          "More",
+			LogOut:        "Sign out",
 			Language:      "Language",
 			Notices:       "Notices",
 			Dismiss:       "Dismiss",
@@ -33,36 +39,34 @@ func english() *Locale {
 			Danger:        "Error",
 
 			SignInTitle:      "Sign in",
-			Tagline:          "Team chat on your own network.",
-			EnterDisplayName: "Enter your display name",
+			Tagline:          "Team chat on your own network",
+			EnterDisplayName: "What should people call you?",
 			DisplayName:      "Display name",
-			DisplayNameHint: func(max int) string {
-				return "1 to " + strconv.Itoa(max) + " characters, in any script. Others see it beside your messages."
-			},
-			HavePassword: "Password (optional)",
-			Password:     "Password",
+			DisplayNameHint:  func(int) string { return "Shown beside your messages." },
+			HavePassword:     "Password, if your name has one",
+			Password:         "Password",
 			PasswordHint: func(min int) string {
 				return "At least " + strconv.Itoa(min) + " characters."
 			},
-			PasswordHere:    "With a password you can use your name in any browser. Without one, the name belongs to this browser.",
+			PasswordHere:    "New here? Choose one to use your name in any browser. Without it, the name stays with this browser.",
 			SignIn:          "Sign in",
-			Cancel:          "Cancel",
-			UserCreated:     func(name string) string { return "New username " + name + " created." },
-			NotLoggedIn:     "You are not logged in.",
-			LoggedOut:       "You have logged out.",
-			AlreadySignedIn: func(name string) string { return "You are already signed in as " + name + "." },
-			NameEmpty:       "Display name cannot be empty.",
+			UserCreated:     func(name string) string { return "Welcome, " + name + "." },
+			NotLoggedIn:     "Sign in to continue.",
+			LoggedOut:       "You’re signed out.",
+			AlreadySignedIn: func(name string) string { return "You’re already signed in as " + name + "." },
+			NameEmpty:       "Enter a name.",
 			NameTooLong: func(max int) string {
-				return "Display name is too long: use " + strconv.Itoa(max) + " characters at most."
+				return "That name is too long: use " + strconv.Itoa(max) + " characters at most."
 			},
-			NameForbidden: "Display name contains characters that cannot be used, such as control or invisible ones.",
+			NameForbidden: "That name has characters that cannot be used, such as control or invisible ones.",
 			NameTaken: func(name string) string {
-				return "The name " + name + " is taken, or looks too much like one that is. Choose another."
+				return name + " is in use, or looks too much like a name that is. Choose another."
 			},
 			NameNeedsPassword: func(name string) string {
-				return "The name " + name + " is taken. If it is yours, enter its password."
+				return name + " is in use. If that’s you, enter your password."
 			},
-			PasswordWrong: "That password is wrong.",
+			UseAnotherName: "Use another name",
+			PasswordWrong:  "That password is wrong. Try again.",
 			PasswordTooShort: func(min int) string {
 				return "Password is too short: use at least " + strconv.Itoa(min) + " characters."
 			},
@@ -71,7 +75,7 @@ func english() *Locale {
 			},
 
 			UserTitle:          "Your account",
-			UserSince:          func(date string) string { return "Created on " + date + "." },
+			UserSince:          func(date string) string { return "Joined " + date },
 			PasswordTitle:      "Password",
 			NoPasswordYet:      "Your name has no password. It belongs to the browsers that are signed in with it; set a password to sign in from anywhere.",
 			HasPassword:        "Your name has a password. Use it to sign in from any browser. Changing or removing it signs you out everywhere else.",
@@ -84,14 +88,14 @@ func english() *Locale {
 			PasswordSet:        "Your password has been set.",
 			PasswordChanged:    "Your password has been changed.",
 			PasswordRemoved:    "Your password has been removed.",
-			LogOutTitle:        "Log out?",
+			LogOutTitle:        "Sign out?",
 			LogOutWarning: func(name string) string {
-				return "The name " + name + " has no password. Once you log out, nobody can get it back, not even you."
+				return "The name " + name + " has no password. Once you sign out, nobody can get it back, not even you."
 			},
 			LogOutSetPasswordTitle: "Keep the name",
-			SetPasswordAndLogOut:   "Set password and log out",
-			LogOutAnyway:           "Log out anyway",
-			LogOutAnywayHint:       func(name string) string { return "Give up the name " + name + " for good." },
+			SetPasswordAndLogOut:   "Set password and sign out",
+			LogOutAnyway:           func(name string) string { return "Sign out and lose “" + name + "”" },
+			LogOutAnywayHint:       func(name string) string { return "You give up the name " + name + " for good." },
 			StaySignedIn:           "Stay signed in",
 
 			Channels:      "Channels",
@@ -102,21 +106,23 @@ func english() *Locale {
 			CreateTitle:   "Create a channel",
 			ChannelName:   "Channel name",
 			ChannelNameHint: func(max int) string {
-				return "1 to " + strconv.Itoa(max) + " characters, in any script."
+				return "Up to " + strconv.Itoa(max) + " characters, in any script."
 			},
 			Create:           "Create channel",
-			ChannelCreated:   func(name string) string { return "The new channel " + name + " has been created." },
-			ChannelNameEmpty: "Channel name cannot be empty.",
+			ChannelCreated:   func(name string) string { return "#" + name + " created." },
+			ChannelNameEmpty: "Enter a channel name.",
 			ChannelNameTooLong: func(max int) string {
-				return "Channel name is too long: use " + strconv.Itoa(max) + " characters at most."
+				return "That name is too long: use " + strconv.Itoa(max) + " characters at most."
 			},
-			ChannelNameForbidden: "Channel name contains characters that cannot be used, such as control or invisible ones.",
-			ChannelExists:        func(name string) string { return "Channel " + name + " already exists." },
+			ChannelNameForbidden: "That name has characters that cannot be used, such as control or invisible ones.",
+			ChannelExists:        func(name string) string { return "#" + name + " already exists." },
 			MissingChannelTitle:  "No such channel",
-			MissingChannel:       func(name string) string { return "There is no channel " + name + "." },
-			CreateMissing:        func(name string) string { return "Create channel " + name },
-			ToChannels:           "See all channels",
-			UnreadAfterCount:     " unread",
+			MissingChannel: func(name string) string {
+				return "There is no channel “" + name + "”. It may have been renamed, or the link is wrong."
+			},
+			CreateMissing:    func(name string) string { return "Create #" + name },
+			ToChannels:       "See all channels",
+			UnreadAfterCount: " unread",
 
 			NowInChannel:    func(name string) string { return "You are now in channel [" + name + "]." },
 			Messages:        func(channel string) string { return "Messages in " + channel },
@@ -126,48 +132,54 @@ func english() *Locale {
 			NewerMessages:   "Newer messages",
 			NewestMessages:  "Newest messages",
 			NewMessages:     "New messages",
-			Message:         func(channel string) string { return "Message to " + channel },
+			Message:         func(channel string) string { return "Message #" + channel },
 			Send:            "Send",
-			SendKeys:        "Shift+Enter",
-			SendKeysEnter:   "Enter",
+			SendKeys:        "Shift+Enter to send",
+			SendKeysEnter:   "Enter to send, Shift+Enter for a new line",
+			ComposerOptions: "Keys",
 			EnterSends:      "Enter sends",
+			EnterSendsHint:  "Otherwise Enter starts a new line and Shift+Enter sends. Ctrl+Enter always sends.",
 			Delete:          "Delete message",
-			MessageDeleted:  "The message has been deleted.",
+			MessageDeleted:  "Message deleted.",
 			MarkUnread:      "Mark unread from here",
 			MarkUnreadMode:  "Mark unread…",
 			MarkUnreadDone:  "Back to the channel",
-			MarkedUnread:    func(channel string) string { return "Marked as unread in " + channel + "." },
+			MarkedUnread:    func(channel string) string { return "Marked unread in #" + channel + "." },
 			NewLine:         "New",
 			FirstNewMessage: "To the first new message",
-			HereNow:         "Here now:",
-			TypingNow:       "Typing: ",
-			MessageEmpty:    "Message cannot be empty.",
-			MessageTooLong: func(length, max string) string {
-				return "Message is too long: " + length + " characters, and " + max + " is the most."
+			HereNow:         "Here now",
+			HereAfterCount:  " here now",
+			TypingOne:       " is typing…",
+			TypingAnd:       " and ",
+			TypingTwo:       " are typing…",
+			TypingSeveral:   "Several people are typing…",
+			MessageEmpty:    "Write something first.",
+			MessageTooLong: func(excess, max int) string {
+				return plural(excess, ",", "character", "characters") + " too long (limit " + number(max, ",") + ")."
 			},
-			KeyInvalid:        "This form is not valid any more. Reload the page and send again.",
+			KeyInvalid:        "This page is out of date. Reload it and send again.",
 			StateConnecting:   "Connecting…",
-			StateLive:         "Live",
+			StateLive:         "Connected",
 			StateReconnecting: "Reconnecting…",
 			StateOffline:      func(since string) string { return "Offline since " + since },
 			Sending:           "Sending…",
-			Pending:           "Not sent yet",
+			Pending:           "Waiting for the connection",
 			PendingFailed:     "Not sent",
 			Retry:             "Retry",
 			EditAgain:         "Edit",
 			Undone:            "That did not come through. Please try again.",
 
 			BadRequest:               Failure{"Bad request", "Something in the request could not be understood. Go back and try again."},
-			SignInFirst:              Failure{"Signed out", "You are not logged in. Sign in, then try again."},
-			NotYours:                 Failure{"Not allowed", "This message is not yours to delete."},
+			SignInFirst:              Failure{"Signed out", "Sign in to continue."},
+			NotYours:                 Failure{"Not allowed", "You can only delete your own messages."},
 			CrossOrigin:              Failure{"Not allowed", "The request came from another site and was refused. Reload the page and try again."},
 			NotFound:                 Failure{"Not found", "There is nothing here. It may have been deleted, or the address is wrong."},
-			MethodNotAllowed:         Failure{"Not allowed", "This address does not answer such requests."},
-			Timeout:                  Failure{"Too slow", "The request took too long. Try again in a moment."},
-			TooLarge:                 Failure{"Too large", "The request is larger than Hubbub takes."},
+			MethodNotAllowed:         Failure{"Not allowed", "This page can’t be opened that way."},
+			Timeout:                  Failure{"Timed out", "The request took too long. Try again in a moment."},
+			TooLarge:                 Failure{"Too large", "That’s too large to send."},
 			TooManyPosts:             Failure{"Slow down", "You are sending too fast. Wait a moment, then try again."},
 			TooManySignIns:           Failure{"Slow down", "Too many attempts to sign in from here. Wait a minute, then try again."},
-			ServerError:              Failure{"Something went wrong", "Hubbub could not do this. Try again; if it stays so, tell your administrator."},
+			ServerError:              Failure{"Something went wrong", "That didn’t work. Try again; if it keeps happening, tell your administrator."},
 			Unavailable:              Failure{"Back soon", "Hubbub is not available right now. Try again in a moment."},
 			KeyUsed:                  "This page has already sent something else. Your text is kept: send it again.",
 			PasswordChangedMeanwhile: Failure{"Changed meanwhile", "The password has just been changed somewhere else. Reload the page and try again."},

@@ -16,6 +16,7 @@ type Locale struct {
 	Tag  language.Tag
 	Lang string // the lang attribute of HTML and the value of the cookie, such as "zh-Hans"
 	Name string // in the language itself, for the switch
+	Dir  string // the direction that it is written in: "ltr" or "rtl"
 
 	Words
 }
@@ -61,16 +62,27 @@ func Match(choice, acceptLanguage string) *Locale {
 }
 
 // Number writes a whole number with its digits in groups of three.
-func (l *Locale) Number(n int) string {
+func (l *Locale) Number(n int) string { return number(n, l.GroupMark) }
+
+// number writes a whole number with a mark between groups of three digits.
+func number(n int, mark string) string {
 	digits := strconv.Itoa(n)
 	start := 0
 	if n < 0 {
 		start = 1
 	}
 	for i := len(digits) - 3; i > start; i -= 3 {
-		digits = digits[:i] + l.GroupMark + digits[i:]
+		digits = digits[:i] + mark + digits[i:]
 	}
 	return digits
+}
+
+// plural returns a number of things, with the word for one or for more of them.
+func plural(n int, mark, one, more string) string {
+	if n == 1 {
+		return number(n, mark) + " " + one
+	}
+	return number(n, mark) + " " + more
 }
 
 // Date writes the day of a time, such as "22 November 2026".

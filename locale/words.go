@@ -14,8 +14,13 @@ type Words struct {
 
 	// The frame of every page.
 	SkipToContent string
-	WelcomeBefore string // "Welcome, X." in two parts, for the name between them is a link
+	SkipToWrite   string // to the composer, on a channel's page
+	SkipToList    string // to the messages there
+	WelcomeBefore string // "Welcome, X." in two parts, for the name between them is set apart
 	WelcomeAfter  string
+	Menu          string // opens the side on a narrow screen
+	Account       string // opens the menu with the viewer's name
+	More          string // opens the menu of a channel
 	LogOut        string
 	Language      string // the name of the switch
 	Notices       string // the name of the region of flash messages
@@ -28,15 +33,14 @@ type Words struct {
 	// Signing in.
 	SignInTitle       string
 	Tagline           string
-	EnterDisplayName  string // opens the dialog
+	EnterDisplayName  string // the title of the form
 	DisplayName       string
 	DisplayNameHint   func(max int) string
-	HavePassword      string // opens the password field
+	HavePassword      string // the password field of those who need not have one
 	Password          string
 	PasswordHint      func(min int) string
 	PasswordHere      string // why a password is of use at sign-in
 	SignIn            string
-	Cancel            string
 	UserCreated       func(name string) string
 	NotLoggedIn       string
 	LoggedOut         string
@@ -45,7 +49,8 @@ type Words struct {
 	NameTooLong       func(max int) string
 	NameForbidden     string
 	NameTaken         func(name string) string
-	NameNeedsPassword func(name string) string // taken, and a password gets in
+	NameNeedsPassword func(name string) string // in use, and a password gets in
+	UseAnotherName    string                   // leads back from there
 	PasswordWrong     string
 	PasswordTooShort  func(min int) string
 	PasswordTooLong   func(max int) string
@@ -68,7 +73,7 @@ type Words struct {
 	LogOutTitle            string
 	LogOutWarning          func(name string) string
 	SetPasswordAndLogOut   string
-	LogOutAnyway           string
+	LogOutAnyway           func(name string) string
 	LogOutAnywayHint       func(name string) string
 	StaySignedIn           string
 	LogOutSetPasswordTitle string
@@ -105,9 +110,11 @@ type Words struct {
 	NewMessages     string // some have come while the viewer read further up
 	Message         func(channel string) string
 	Send            string
-	SendKeys        string // the keys that send, on the button
+	SendKeys        string // what sends, below the composer
 	SendKeysEnter   string // the same when Enter sends
+	ComposerOptions string // opens the menu with the switch
 	EnterSends      string // the switch
+	EnterSendsHint  string // what Enter does otherwise
 	Delete          string
 	MessageDeleted  string
 	MarkUnread      string // from this message on
@@ -116,10 +123,14 @@ type Words struct {
 	MarkedUnread    func(channel string) string
 	NewLine         string // stands before the first new message
 	FirstNewMessage string // the same, where it is further up than the page
-	HereNow         string // the names of those in the channel follow
-	TypingNow       string // the names of those who type follow
+	HereNow         string // stands over the names of those in the channel
+	HereAfterCount  string // follows their number, for those who only hear it
+	TypingOne       string // follows the name of the one who types
+	TypingAnd       string // stands between the names of two
+	TypingTwo       string // follows them
+	TypingSeveral   string // stands for more than two
 	MessageEmpty    string
-	MessageTooLong  func(length, max string) string
+	MessageTooLong  func(excess, max int) string
 	KeyInvalid      string
 
 	// How live a channel's page is.

@@ -7,15 +7,10 @@ export const startSignIn = () => {
 	const form = $('signin');
 	forget(form);
 	if (!form) return;
-	// The form that stands in the page becomes a dialog.
-	form.open = false;
-	$('enter').addEventListener('click', () => form.showModal());
-	if ('open' in form.dataset) form.showModal();
 	// A second click must not overtake the answer to the first: the name would be
 	// taken, by nobody who could come back.
 	let asked = false;
 	form.addEventListener('submit', event => {
-		if (event.submitter?.formMethod === 'dialog') return;
 		if (asked) event.preventDefault();
 		asked = true;
 	});
