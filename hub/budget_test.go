@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"math/rand/v2"
 	"runtime"
 	"strings"
 	"sync"
@@ -68,7 +69,7 @@ func heap() int {
 }
 
 // stuckTransport takes frames and never comes to an end with them, until it is
-// told that its subscriber is slow.
+// interrupted because its subscriber is slow.
 type stuckTransport struct {
 	mu     sync.Mutex
 	frames []*Frame
@@ -97,7 +98,7 @@ func (w *stuckTransport) take(t *testing.T, s *Subscriber) {
 // TestMemory has many subscribers that do not read, while rows as long as there can
 // be are posted and altered: what they hold stays within the bound, and one that
 // reads is sent everything. It runs alone, for it looks at the whole heap.
-func TestMemory(t *testing.T) { //nolint:paralleltest // see above
+func TestMemory(t *testing.T) {
 	const channels, subscribers = 8, 200
 	p := &printer{ledger: newLedger(), text: strings.Repeat("x", 40<<10), shortFrom: 21, longTo: 2*WindowSize + 1}
 	for channel := range int64(channels) {
@@ -254,6 +255,62 @@ func TestBudgetShared(t *testing.T) {
 	for _, s := range all {
 		s.Close()
 	}
+	isReleased(t, r)
+}
+
+// TestBudgetConcurrently has publishers, readers, those who are stuck and those who
+// end others go on at the same time: in the end nothing is counted any more.
+func TestBudgetConcurrently(t *testing.T) {
+	t.Parallel()
+	l := newLedger()
+	r := newTestRegistry(t, l)
+	r.budget.most = 100_000
+	news := r.NewSubscriber()
+	var group sync.WaitGroup
+	for i := range 2 {
+		random := rand.New(rand.NewPCG(uint64(i), 10))
+		group.Go(func() {
+			for range 400 {
+				channel := random.Int64N(3)
+				c := l.post(channel, strings.Repeat("x", random.IntN(3000)))
+				r.Publish(channel, []Change{c, l.alter(channel, c.ID, "again")})
+				news.Send(NewFrame([]byte("news")))
+			}
+		})
+	}
+	for i := range 12 {
+		random := rand.New(rand.NewPCG(uint64(i), 11))
+		group.Go(func() {
+			for range 40 {
+				channel := random.Int64N(3)
+				user := User{ID: random.Int64N(4)}
+				s, err := r.Subscribe(t.Context(), channel, random.Int64N(20), 0, Visitor{User: user})
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				for range random.IntN(10) {
+					switch random.IntN(8) {
+					case 0:
+						r.Remove(channel, user.ID, context.Canceled)
+					case 1:
+						s.End(context.Canceled)
+					case 2:
+						s.OnSlow(func() {})
+					case 3:
+						s.Send(NewFrame(make([]byte, 1000)))
+					default:
+						if _, err := s.take(); err != nil && !errors.Is(err, context.Canceled) && !errors.Is(err, ErrSlow) {
+							t.Errorf("it ended with %v", err)
+						}
+					}
+				}
+				s.Close()
+			}
+		})
+	}
+	group.Wait()
+	news.Close()
 	isReleased(t, r)
 }
 

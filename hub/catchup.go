@@ -33,8 +33,8 @@ func (h *Hub) readMissed(ctx context.Context, after int64) (missed, error) {
 	h.setKnown(reached)
 	return missed{
 		after: after, changes: changes, reached: reached,
-		// A page beyond what there is is from another life of the source, such as
-		// the one before a restored backup.
+		// A page beyond what there is comes from before the source was taken back,
+		// or from before a backup was restored.
 		tooMuch: after > reached || h.isTooMuch(changes),
 	}, nil
 }
@@ -181,8 +181,8 @@ func (h *Hub) read(ctx context.Context, before snapshot) (reached int64, err err
 }
 
 // correct forgets a revision that the hub knew of before a read that did not come
-// to it: it is from another life of the source, such as the one before a restored
-// backup, and would be looked for for ever.
+// to it: it is from before the source was taken back, or from before a backup was
+// restored, and would be looked for for ever.
 func (h *Hub) correct(known, reached int64) {
 	h.mu.Lock()
 	defer h.mu.Unlock()

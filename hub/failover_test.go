@@ -14,7 +14,7 @@ import (
 func TestTakenBack(t *testing.T) {
 	t.Parallel()
 	for name, learn := range map[string]func(t *testing.T, r *Registry, l *ledger){
-		"told": func(_ *testing.T, r *Registry, _ *ledger) { r.Reload(1) },
+		"reloaded": func(_ *testing.T, r *Registry, _ *ledger) { r.Reload(1) },
 		"published": func(_ *testing.T, r *Registry, l *ledger) {
 			r.Publish(1, []Change{l.post(1, "another 146")})
 		},
@@ -77,12 +77,12 @@ func TestTakenBack(t *testing.T) {
 	}
 }
 
-// TestNotTakenBack: nothing that is late, doubled, out of order or from another
-// life has pages replaced, nor has Reload where all is as it was.
+// TestNotTakenBack replaces no page for what is late, doubled, out of order or
+// beyond what there is, nor for Reload where all is as it was.
 func TestNotTakenBack(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		source := &held{ledger: newLedger()}
+		source := &gatedSource{ledger: newLedger()}
 		r := newTestRegistry(t, source)
 		page := newReplica(t, window(t, r, 1))
 		s := subscribe(t, r, 1, 0)
@@ -121,8 +121,8 @@ func TestNotTakenBack(t *testing.T) {
 
 		r.SetRevision(1, 99)
 		r.work.Wait()
-		if held, life := heldBy(r), r.find(1).generation; held != 57 || life != 0 {
-			t.Errorf("it holds %d, of life %d", held, life)
+		if held, generation := heldBy(r), r.find(1).generation; held != 57 || generation != 0 {
+			t.Errorf("it holds %d, of generation %d", held, generation)
 		}
 		r.Reload(1)
 		r.Reload(1)
@@ -139,7 +139,7 @@ func TestNotTakenBack(t *testing.T) {
 // TestTakenBackForNobody reads nothing until somebody asks.
 func TestTakenBackForNobody(t *testing.T) {
 	t.Parallel()
-	source := &held{ledger: newLedger()}
+	source := &gatedSource{ledger: newLedger()}
 	r := newTestRegistry(t, source)
 	window(t, r, 1)
 	for range 10 {
@@ -171,7 +171,7 @@ func TestReloadMeanwhile(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
-				source := &held{ledger: newLedger()}
+				source := &gatedSource{ledger: newLedger()}
 				r := newTestRegistry(t, source)
 				page := newReplica(t, window(t, r, 1))
 				s := subscribe(t, r, 1, 0)
@@ -195,7 +195,7 @@ func TestReloadMeanwhile(t *testing.T) {
 				frames := take(t, s)
 				for _, frame := range frames {
 					if bytes.Contains(frame, []byte("lost")) {
-						t.Errorf("it is told of what is lost:\n%s", frame)
+						t.Errorf("it is sent what is lost:\n%s", frame)
 					}
 					page.apply(t, frame)
 				}
@@ -215,7 +215,7 @@ func TestReloadMeanwhile(t *testing.T) {
 func TestReloadFails(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		source := &failing{ledger: newLedger()}
+		source := &failingSource{ledger: newLedger()}
 		r := newTestRegistry(t, source)
 		page := newReplica(t, window(t, r, 1))
 		s := subscribe(t, r, 1, 0)
@@ -238,7 +238,7 @@ func TestReloadFails(t *testing.T) {
 }
 
 // TestFailovers takes the store of two nodes back again and again while they
-// post, delete and tell each other. Each looks at it afterwards, as it does now
+// post, alter, delete and notify each other. Each looks at it afterwards, as it does now
 // and then: all pages that are open show what it holds.
 func TestFailovers(t *testing.T) {
 	t.Parallel()

@@ -518,7 +518,7 @@ func TestReturnUncovers(t *testing.T) {
 		subscribe(t, here, 1, 150)
 		l.post(1, "only in between")
 		l.post(1, "hello")
-		page := newReplica(t, window(t, there, 1)) // with a row that this node never hears of
+		page := newReplica(t, window(t, there, 1)) // with a row that this node never reads
 		l.delete(1, 151)
 		here.SetRevision(1, 153)
 		here.work.Wait()
@@ -527,7 +527,7 @@ func TestReturnUncovers(t *testing.T) {
 	})
 	t.Run("meanwhile", func(t *testing.T) {
 		t.Parallel()
-		m := &meeting{ledger: newLedger()}
+		m := &racingSource{ledger: newLedger()}
 		for range WindowSize + 50 {
 			m.post(1, "before")
 		}

@@ -24,7 +24,7 @@ var errEvicted = errors.New("hub: evicted")
 // window anew, and so do its subscribers. Only what cannot be otherwise counts
 // as a sign of that, never that something is late: a read that does not come to
 // what the hub held before it began, a change that is not what the hub knows of
-// the same revision (see Change), and that the registry is told so.
+// the same revision (see Change), and a call of Registry.Reload.
 //
 // A connection may end after any frame, and what is asked for then is what comes
 // after that frame's revision. That is why each is whole: see Frame.

@@ -107,7 +107,7 @@ func runModel(t *testing.T, seed uint64) {
 	r.Publish(1, []Change{l.post(1, "the last")})
 	r.work.Wait()
 	want := newest(t, l)
-	// First those who have been told all the time, before anyone asks anew.
+	// First those who have been connected all the time, before anyone asks anew.
 	for _, connected := range []bool{true, false} {
 		for i, v := range visitors {
 			if connected != (v.subscriber != nil) {
@@ -226,9 +226,9 @@ func TestReturn(t *testing.T) {
 	}
 }
 
-// TestReturnFromAnotherLife has a page of a channel whose revision went back,
+// TestReturnFromLostRevision has a page of a channel whose revision went back,
 // as when a backup is restored.
-func TestReturnFromAnotherLife(t *testing.T) {
+func TestReturnFromLostRevision(t *testing.T) {
 	t.Parallel()
 	l := newLedger()
 	l.post(1, "only")
@@ -238,7 +238,7 @@ func TestReturnFromAnotherLife(t *testing.T) {
 	page.shows(t, "back", window(t, r, 1))
 }
 
-// TestReturnAfterDelete is told that rows are gone and not what they were.
+// TestReturnAfterDelete sends that rows are gone and not what they were.
 func TestReturnAfterDelete(t *testing.T) {
 	t.Parallel()
 	l := newLedger()
@@ -514,26 +514,26 @@ func TestWindowStays(t *testing.T) {
 	}
 }
 
-// meeting is a source that is read while something else happens.
-type meeting struct {
+// racingSource is a source that is read while something else happens.
+type racingSource struct {
 	*ledger
 	before, after func() // a read, once
 }
 
-func (m *meeting) now(what *func()) {
+func (m *racingSource) now(what *func()) {
 	if do := *what; do != nil {
 		*what = nil
 		do()
 	}
 }
 
-func (m *meeting) Changes(ctx context.Context, channelID, after int64, n, size int) ([]Change, int64, error) {
+func (m *racingSource) Changes(ctx context.Context, channelID, after int64, n, size int) ([]Change, int64, error) {
 	m.now(&m.before)
 	defer m.now(&m.after)
 	return m.ledger.Changes(ctx, channelID, after, n, size)
 }
 
-func (m *meeting) Newest(ctx context.Context, channelID int64, n, size int) (Window, error) {
+func (m *racingSource) Newest(ctx context.Context, channelID int64, n, size int) (Window, error) {
 	m.now(&m.before)
 	defer m.now(&m.after)
 	return m.ledger.Newest(ctx, channelID, n, size)
@@ -543,15 +543,15 @@ func (m *meeting) Newest(ctx context.Context, channelID int64, n, size int) (Win
 // load, to bring back a subscriber and to catch up.
 func TestPublishMeetsRead(t *testing.T) {
 	t.Parallel()
-	for _, told := range []bool{true, false} {
+	for _, published := range []bool{true, false} {
 		for _, before := range []bool{true, false} {
-			t.Run(fmt.Sprintf("told=%v/before=%v", told, before), func(t *testing.T) {
+			t.Run(fmt.Sprintf("published=%v/before=%v", published, before), func(t *testing.T) {
 				t.Parallel()
-				m := &meeting{ledger: newLedger()}
+				m := &racingSource{ledger: newLedger()}
 				r := newTestRegistry(t, m)
 				meet := func() {
 					event := func() {
-						if c := m.post(1, "at the same time"); told {
+						if c := m.post(1, "at the same time"); published {
 							r.Publish(1, []Change{c})
 						}
 					}
@@ -572,7 +572,7 @@ func TestPublishMeetsRead(t *testing.T) {
 				page.follow(t, s)
 				meet()
 				m.post(1, "missed")
-				r.Publish(1, []Change{m.post(1, "told")}) // catches up
+				r.Publish(1, []Change{m.post(1, "published")}) // catches up
 				r.work.Wait()
 				r.Publish(1, []Change{m.post(1, "the last")})
 				r.work.Wait()
@@ -586,16 +586,16 @@ func TestPublishMeetsRead(t *testing.T) {
 }
 
 // TestReturnMeetsPublish brings back a subscriber from the store while a row
-// goes that it was not told of: no frame may tell it of what came later alone.
+// goes that it was not sent: no frame may have what came later alone.
 func TestReturnMeetsPublish(t *testing.T) {
 	t.Parallel()
-	m := &meeting{ledger: newLedger()}
+	m := &racingSource{ledger: newLedger()}
 	for range 3 {
 		m.post(1, "before")
 	}
 	r := newTestRegistry(t, m)
 	page := newReplica(t, window(t, r, 1))
-	m.delete(1, 1) // by another life of the node: this one's memory begins after it
+	m.delete(1, 1) // by an earlier node: this one's log begins after it
 	r = newTestRegistry(t, m)
 	window(t, r, 1)
 	m.after = func() {
@@ -612,14 +612,14 @@ func TestReturnMeetsPublish(t *testing.T) {
 	page.shows(t, "the page", window(t, r, 1))
 }
 
-// failing is a source that cannot be read while there is an error.
-type failing struct {
+// failingSource is a source that cannot be read while there is an error.
+type failingSource struct {
 	*ledger
 	err   error
 	tried []time.Time
 }
 
-func (f *failing) try() error {
+func (f *failingSource) try() error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.tried = append(f.tried, time.Now())
@@ -627,20 +627,20 @@ func (f *failing) try() error {
 }
 
 // fail has reads fail from now on, or no more.
-func (f *failing) fail(err error) {
+func (f *failingSource) fail(err error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.err, f.tried = err, nil
 }
 
-func (f *failing) Newest(ctx context.Context, channelID int64, n, size int) (Window, error) {
+func (f *failingSource) Newest(ctx context.Context, channelID int64, n, size int) (Window, error) {
 	if err := f.try(); err != nil {
 		return Window{}, err
 	}
 	return f.ledger.Newest(ctx, channelID, n, size)
 }
 
-func (f *failing) Changes(ctx context.Context, channelID, after int64, n, size int) ([]Change, int64, error) {
+func (f *failingSource) Changes(ctx context.Context, channelID, after int64, n, size int) ([]Change, int64, error) {
 	if err := f.try(); err != nil {
 		return nil, 0, err
 	}
@@ -650,7 +650,7 @@ func (f *failing) Changes(ctx context.Context, channelID, after int64, n, size i
 // TestSourceFails passes the failure on, and recovers from it.
 func TestSourceFails(t *testing.T) {
 	t.Parallel()
-	source := &failing{ledger: newLedger(), err: errors.New("no disk")}
+	source := &failingSource{ledger: newLedger(), err: errors.New("no disk")}
 	r := newTestRegistry(t, source)
 	source.post(1, "hello")
 	if _, err := r.Window(t.Context(), 1, 0); !errors.Is(err, source.err) {
@@ -665,26 +665,30 @@ func TestSourceFails(t *testing.T) {
 	}
 }
 
+// BenchmarkPublish sends a plain row to many, who take a hundred at a time.
 func BenchmarkPublish(b *testing.B) {
-	l := newLedger()
-	r := newTestRegistry(b, l)
-	var all []*Subscriber
-	for range 1000 {
-		all = append(all, subscribe(b, r, 1, 0))
-	}
-	c := l.post(1, strings.Repeat("x", 380))
-	for i := int64(1); b.Loop(); i++ {
-		c.Revision, c.ID = i, i
-		r.Publish(1, []Change{c})
-		if i%100 == 0 {
-			b.StopTimer()
-			for _, s := range all {
-				if _, err := s.take(); err != nil {
-					b.Fatal(err)
+	for _, subscribers := range []int{100, 1000} {
+		b.Run(fmt.Sprint("subscribers=", subscribers), func(b *testing.B) {
+			l := newLedger()
+			r := newTestRegistry(b, l)
+			var all []*Subscriber
+			for range subscribers {
+				all = append(all, subscribe(b, r, 1, 0))
+			}
+			c := l.post(1, strings.Repeat("x", 380))
+			b.ReportAllocs()
+			for i := int64(1); b.Loop(); i++ {
+				c.ID, c.Revision = i, i
+				r.Publish(1, []Change{c})
+				if i%100 == 0 {
+					for _, s := range all {
+						if _, err := s.take(); err != nil {
+							b.Fatal(err)
+						}
+					}
 				}
 			}
-			b.StartTimer()
-		}
+		})
 	}
 }
 

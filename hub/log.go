@@ -10,8 +10,8 @@ import (
 const maxMissed = WindowSize
 
 // changeLog is the latest changes of a channel, from which those who come back
-// are told what they missed. None is left out between the first and the last,
-// but one of a row that changed again.
+// are sent what they missed. None is left out between the first and the last,
+// except where a row changed again.
 type changeLog struct {
 	entries []logEntry
 	size    int // bytes of HTML

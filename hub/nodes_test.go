@@ -17,10 +17,10 @@ import (
 var nodesSeed = flag.Uint64("nodesseed", 0, "replay the run of TestNodes with this seed")
 
 // TestNodes is the model for two nodes on one store. Each publishes what it
-// writes and hears of what the other does: at once, late, twice, out of order or
+// writes and is notified of what the other does: at once, late, twice, out of order or
 // not at all. Pages go from one to the other. After every frame a page shows
 // what the store held at that revision, and never an earlier one; and when each
-// node has heard of the last revision, all show that.
+// node knows of the last revision, all show that.
 func TestNodes(t *testing.T) {
 	t.Parallel()
 	if *nodesSeed != 0 {
@@ -88,11 +88,11 @@ func runNodes(t *testing.T, seed uint64) {
 		change()
 	}
 
-	type word struct {
+	type notice struct {
 		node     *Registry
 		revision int64
 	}
-	var mail []word
+	var mail []notice
 	var visitors []*visitor
 	connect := func(v *visitor) {
 		know := reached(nodes[0], 1)
@@ -116,11 +116,11 @@ func runNodes(t *testing.T, seed uint64) {
 			if random.IntN(10) >= unpublished {
 				nodes[writer].Publish(1, changes)
 			}
-			news := word{nodes[1-writer], changes[len(changes)-1].Revision}
+			sent := notice{nodes[1-writer], changes[len(changes)-1].Revision}
 			if random.IntN(10) >= late {
-				news.node.SetRevision(1, news.revision)
+				sent.node.SetRevision(1, sent.revision)
 			} else {
-				mail = append(mail, news)
+				mail = append(mail, sent)
 			}
 		case n < 13 && len(mail) > 0: // comes late, once or twice, or never
 			at := random.IntN(len(mail))
@@ -161,7 +161,7 @@ func runNodes(t *testing.T, seed uint64) {
 		node.SetRevision(1, last.Revision)
 		node.work.Wait()
 	}
-	// First those who have been told all the time, before anyone asks anew.
+	// First those who have been connected all the time, before anyone asks anew.
 	for _, connected := range []bool{true, false} {
 		for i, v := range visitors {
 			if connected != (v.subscriber != nil) {
@@ -251,15 +251,15 @@ func TestNodesConcurrently(t *testing.T) {
 	}
 }
 
-// held is a source whose reads wait at a gate with what they have read. Those of
+// gatedSource is a source whose reads wait at a gate with what they have read. Those of
 // changes are counted.
-type held struct {
+type gatedSource struct {
 	*ledger
 	gate  chan struct{} // nil to let all through
 	reads int
 }
 
-func (h *held) Newest(ctx context.Context, channelID int64, n, size int) (Window, error) {
+func (h *gatedSource) Newest(ctx context.Context, channelID int64, n, size int) (Window, error) {
 	w, err := h.ledger.Newest(ctx, channelID, n, size)
 	h.mu.Lock()
 	gate := h.gate
@@ -274,7 +274,7 @@ func (h *held) Newest(ctx context.Context, channelID int64, n, size int) (Window
 	return w, err
 }
 
-func (h *held) Changes(ctx context.Context, channelID, after int64, n, size int) ([]Change, int64, error) {
+func (h *gatedSource) Changes(ctx context.Context, channelID, after int64, n, size int) ([]Change, int64, error) {
 	changes, revision, err := h.ledger.Changes(ctx, channelID, after, n, size)
 	h.mu.Lock()
 	h.reads++
@@ -291,18 +291,18 @@ func (h *held) Changes(ctx context.Context, channelID, after int64, n, size int)
 }
 
 // hold has reads wait from now on, and counts anew.
-func (h *held) hold(gate chan struct{}) {
+func (h *gatedSource) hold(gate chan struct{}) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.gate, h.reads = gate, 0
 }
 
-// TestSetRevisionMuch hears a thousand times while a read is under way: one more read
-// is enough.
+// TestSetRevisionMuch sets a thousand revisions while a read is under way: one more
+// read // is enough.
 func TestSetRevisionMuch(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		source := &held{ledger: newLedger()}
+		source := &gatedSource{ledger: newLedger()}
 		r := newTestRegistry(t, source)
 		page := newReplica(t, window(t, r, 1))
 		s := subscribe(t, r, 1, 0)
@@ -335,7 +335,7 @@ func TestSetRevisionMuch(t *testing.T) {
 // TestSetRevisionForNobody reads nothing until somebody asks, and all of it then.
 func TestSetRevisionForNobody(t *testing.T) {
 	t.Parallel()
-	source := &held{ledger: newLedger()}
+	source := &gatedSource{ledger: newLedger()}
 	r := newTestRegistry(t, source)
 	r.SetRevision(1, 7) // there is not even a hub
 	window(t, r, 1)
@@ -356,11 +356,11 @@ func TestSetRevisionForNobody(t *testing.T) {
 	}
 }
 
-// TestSetRevisionWhileJoining hears of a revision when a subscriber has been brought up
-// to date, but is not there yet to be told.
+// TestSetRevisionWhileJoining sets a revision when a subscriber has been brought up
+// to date, but is not there yet to be sent more.
 func TestSetRevisionWhileJoining(t *testing.T) {
 	t.Parallel()
-	m := &meeting{ledger: newLedger()}
+	m := &racingSource{ledger: newLedger()}
 	m.post(1, "before")
 	r := newTestRegistry(t, m)
 	m.after = func() { r.SetRevision(1, m.post(1, "at the same time").Revision) }
@@ -372,22 +372,22 @@ func TestSetRevisionWhileJoining(t *testing.T) {
 	page.shows(t, "the page", w)
 }
 
-// busy is a source that has come further whenever it was read.
-type busy struct {
+// growingSource is a source that has come further whenever it was read.
+type growingSource struct {
 	*ledger
 	read func()
 }
 
-func (b *busy) Changes(ctx context.Context, channelID, after int64, n, size int) ([]Change, int64, error) {
+func (b *growingSource) Changes(ctx context.Context, channelID, after int64, n, size int) ([]Change, int64, error) {
 	defer b.read()
 	return b.ledger.Changes(ctx, channelID, after, n, size)
 }
 
-// TestSetRevisionMoreAndMore does not keep a page waiting for what is heard after it has
+// TestSetRevisionMoreAndMore does not keep a page waiting for what comes after it has
 // been asked for.
 func TestSetRevisionMoreAndMore(t *testing.T) {
 	t.Parallel()
-	source := &busy{ledger: newLedger()}
+	source := &growingSource{ledger: newLedger()}
 	r := newTestRegistry(t, source)
 	reads := 0
 	source.read = func() {
@@ -404,7 +404,7 @@ func TestSetRevisionMoreAndMore(t *testing.T) {
 }
 
 // TestReached shows a request what it knows of, and brings a page that another
-// node made to what it has missed, where this node's hub has heard of nothing.
+// node made to what it has missed, where this node's hub knows of nothing.
 func TestReached(t *testing.T) {
 	t.Parallel()
 	for _, posts := range []int{1, 5, WindowSize + 5} {
@@ -445,11 +445,11 @@ func TestReached(t *testing.T) {
 	}
 }
 
-// TestAnotherLife hears of revisions that the store does not hold, as when it
+// TestLostRevision is given revisions that the store does not hold, as when it
 // has been restored from a backup: nobody looks for them for ever.
-func TestAnotherLife(t *testing.T) {
+func TestLostRevision(t *testing.T) {
 	t.Parallel()
-	source := &held{ledger: newLedger()}
+	source := &gatedSource{ledger: newLedger()}
 	source.post(1, "first")
 	r := newTestRegistry(t, source)
 	page := newReplica(t, window(t, r, 1))
@@ -483,17 +483,17 @@ func TestAnotherLife(t *testing.T) {
 func TestRetry(t *testing.T) {
 	t.Parallel()
 	away := errors.New("the database is away")
-	for _, tell := range []string{"Publish", "Hear"} {
-		t.Run(tell, func(t *testing.T) {
+	for _, notify := range []string{"Publish", "SetRevision"} {
+		t.Run(notify, func(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
-				source := &failing{ledger: newLedger()}
+				source := &failingSource{ledger: newLedger()}
 				r := newTestRegistry(t, source)
 				page := newReplica(t, window(t, r, 1))
 				s := subscribe(t, r, 1, 0)
 				other := func() {
 					source.post(1, "elsewhere")
-					if c := source.post(1, "hello"); tell == "Publish" {
+					if c := source.post(1, "hello"); notify == "Publish" {
 						r.Publish(1, []Change{c})
 					} else {
 						r.SetRevision(1, c.Revision)
@@ -553,7 +553,7 @@ func TestRetry(t *testing.T) {
 func TestHungRead(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		source := &held{ledger: newLedger()}
+		source := &gatedSource{ledger: newLedger()}
 		r := newTestRegistry(t, source)
 		page := newReplica(t, window(t, r, 1))
 		s := subscribe(t, r, 1, 0)
@@ -578,9 +578,9 @@ func TestHungRead(t *testing.T) {
 // BenchmarkAlternately has two nodes post to one channel in turns, each with a
 // page open there, and says how often they read the store for a post.
 func BenchmarkAlternately(b *testing.B) {
-	for _, heard := range []bool{true, false} {
-		b.Run(fmt.Sprint("heard=", heard), func(b *testing.B) {
-			source := &held{ledger: newLedger()}
+	for _, notified := range []bool{true, false} {
+		b.Run(fmt.Sprint("notified=", notified), func(b *testing.B) {
+			source := &gatedSource{ledger: newLedger()}
 			var nodes []*Registry
 			var pages []*Subscriber
 			for range 2 {
@@ -591,7 +591,7 @@ func BenchmarkAlternately(b *testing.B) {
 			for i := 0; b.Loop(); i++ {
 				c := source.post(1, "hello")
 				nodes[i%2].Publish(1, []Change{c})
-				if heard {
+				if notified {
 					nodes[1-i%2].SetRevision(1, c.Revision)
 				}
 				for i, node := range nodes {

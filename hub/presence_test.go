@@ -15,15 +15,15 @@ import (
 	"time"
 )
 
-// room is a ledger whose frames show presence: "@Ada Bob" when both are here,
+// presenceSource is a ledger whose frames show presence: "@Ada Bob" when both are here,
 // "@Ada Bob: Bob" when Bob types.
-type room struct {
+type presenceSource struct {
 	*ledger
 	rendered atomic.Int64 // how many frames of presence
 	during   func()       // the rendering
 }
 
-func (m *room) Presence(p Presence) []byte {
+func (m *presenceSource) Presence(p Presence) []byte {
 	m.rendered.Add(1)
 	if m.during != nil {
 		m.during()
@@ -49,8 +49,8 @@ func people(p Presence) string {
 // tab is a page of a channel, open in a browser.
 type tab struct {
 	*Subscriber
-	shows string // who is there
-	told  int    // how many frames of presence it was sent
+	shows  string // who is there
+	frames int    // how many frames of presence it was sent
 }
 
 // look takes what the tab was sent.
@@ -60,61 +60,61 @@ func (b *tab) look(t testing.TB) {
 	for _, frame := range frames {
 		if text, ok := bytes.CutPrefix(frame, []byte("@")); ok {
 			b.shows = string(bytes.TrimSpace(text))
-			b.told++
+			b.frames++
 		}
 	}
 }
 
 // expect looks at what a tab shows now, and at how many frames it was sent
 // since the last time.
-func (b *tab) expect(t testing.TB, about, shows string, told int) {
+func (b *tab) expect(t testing.TB, about, shows string, frames int) {
 	t.Helper()
 	synctest.Wait()
-	b.told = 0
+	b.frames = 0
 	b.look(t)
-	if b.shows != shows || b.told != told {
-		t.Errorf("%s: it shows %q after %d frames, want %q after %d", about, b.shows, b.told, shows, told)
+	if b.shows != shows || b.frames != frames {
+		t.Errorf("%s: it shows %q after %d frames, want %q after %d", about, b.shows, b.frames, shows, frames)
 	}
 }
 
-// building is a registry under test and its people.
-type building struct {
+// presenceTest is a registry under test and its people.
+type presenceTest struct {
 	*Registry
-	room
+	presenceSource
 	ada, bob, zhang User
 }
 
-// inBuilding runs a test in a bubble of time, on a node that has been up for
+// testPresence runs a test in a bubble of time, on a node that has been up for
 // long.
-func inBuilding(t *testing.T, test func(t *testing.T, b *building)) {
+func testPresence(t *testing.T, test func(t *testing.T, b *presenceTest)) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		b := newBuilding(t)
+		b := newPresenceTest(t)
 		time.Sleep(graceTime)
 		test(t, b)
 	})
 }
 
-func newBuilding(t *testing.T) *building {
-	b := &building{room: room{ledger: newLedger()}, ada: User{9, "Ada"}, bob: User{2, "Bob"}, zhang: User{3, "张伟"}}
-	b.Registry = newTestRegistry(t, &b.room)
+func newPresenceTest(t *testing.T) *presenceTest {
+	b := &presenceTest{presenceSource: presenceSource{ledger: newLedger()}, ada: User{9, "Ada"}, bob: User{2, "Bob"}, zhang: User{3, "张伟"}}
+	b.Registry = newTestRegistry(t, &b.presenceSource)
 	return b
 }
 
 // page loads the page of channel 1.
-func (b *building) page(u User) *tab {
+func (b *presenceTest) page(u User) *tab {
 	return &tab{shows: people(b.Registry.Presence(1, u))}
 }
 
 // open loads the page and connects it.
-func (b *building) open(t testing.TB, u User) *tab {
+func (b *presenceTest) open(t testing.TB, u User) *tab {
 	t.Helper()
 	seen := b.Registry.Presence(1, u)
 	return b.connect(t, &tab{shows: people(seen)}, u, seen.State())
 }
 
 // connect connects a tab whose page shows a presence of that state.
-func (b *building) connect(t testing.TB, page *tab, u User, seen string) *tab {
+func (b *presenceTest) connect(t testing.TB, page *tab, u User, seen string) *tab {
 	t.Helper()
 	s, err := b.Subscribe(t.Context(), 1, 0, 0, Visitor{User: u, Seen: seen})
 	if err != nil {
@@ -127,20 +127,20 @@ func (b *building) connect(t testing.TB, page *tab, u User, seen string) *tab {
 func (b *tab) close() { b.Close() }
 
 // isIdle checks that nothing will wake the flusher.
-func (b *building) isIdle(t *testing.T) {
+func (b *presenceTest) isIdle(t *testing.T) {
 	t.Helper()
 	time.Sleep(flushTime)
 	synctest.Wait()
 	b.roster.mu.Lock()
 	defer b.roster.mu.Unlock()
-	if stirred, pending := len(b.roster.dirty), len(b.roster.expiring); stirred+pending+len(b.roster.wake) > 0 {
-		t.Errorf("%d channels are stirred, %d pending, though nothing goes on", stirred, pending)
+	if dirty, expiring := len(b.roster.dirty), len(b.roster.expiring); dirty+expiring+len(b.roster.wake) > 0 {
+		t.Errorf("%d channels are dirty, %d expiring, though nothing goes on", dirty, expiring)
 	}
 }
 
 // TestPresence has two users come and go, one with two tabs.
 func TestPresence(t *testing.T) {
-	inBuilding(t, func(t *testing.T, b *building) {
+	testPresence(t, func(t *testing.T, b *presenceTest) {
 		ada := b.open(t, b.ada)
 		ada.expect(t, "alone", "Ada", 0)
 		time.Sleep(time.Minute)
@@ -171,7 +171,7 @@ func TestPresence(t *testing.T) {
 // TestPresencePerChannel keeps channels apart, and asks nothing of one that
 // nobody is in.
 func TestPresencePerChannel(t *testing.T) {
-	inBuilding(t, func(t *testing.T, b *building) {
+	testPresence(t, func(t *testing.T, b *presenceTest) {
 		ada := b.open(t, b.ada)
 		if p := people(b.Registry.Presence(2, b.bob)); p != "Bob" {
 			t.Errorf("another channel: %s", p)
@@ -184,10 +184,10 @@ func TestPresencePerChannel(t *testing.T) {
 	})
 }
 
-// TestPresenceOrder is by name, whoever came first, and tells people of one
-// name apart.
+// TestPresenceOrder is by name, whoever came first, and distinguishes people of
+// one name.
 func TestPresenceOrder(t *testing.T) {
-	inBuilding(t, func(t *testing.T, b *building) {
+	testPresence(t, func(t *testing.T, b *presenceTest) {
 		b.open(t, b.zhang)
 		b.open(t, b.bob)
 		ada := b.open(t, b.ada)
@@ -228,7 +228,7 @@ func TestPresenceOrder(t *testing.T) {
 
 // TestReloadWithinGrace shows others nothing of a reload.
 func TestReloadWithinGrace(t *testing.T) {
-	inBuilding(t, func(t *testing.T, b *building) {
+	testPresence(t, func(t *testing.T, b *presenceTest) {
 		ada, bob := b.open(t, b.ada), b.open(t, b.bob)
 		time.Sleep(time.Second)
 		ada.expect(t, "before", "Ada Bob", 1)
@@ -247,7 +247,7 @@ func TestReloadWithinGrace(t *testing.T) {
 
 // TestTyping starts, goes on, and ends in every way that it can.
 func TestTyping(t *testing.T) {
-	inBuilding(t, func(t *testing.T, b *building) {
+	testPresence(t, func(t *testing.T, b *presenceTest) {
 		ada, bob, bob2, zhang := b.open(t, b.ada), b.open(t, b.bob), b.open(t, b.bob), b.open(t, b.zhang)
 		const here = "Ada Bob 张伟"
 		time.Sleep(time.Second)
@@ -283,7 +283,7 @@ func TestTyping(t *testing.T) {
 			ada.expect(t, "he goes on", here+": Bob", 0)
 		}
 		time.Sleep(typingTime - flushTime - time.Millisecond)
-		ada.expect(t, "at the end of its life", here+": Bob", 0)
+		ada.expect(t, "just before it expires", here+": Bob", 0)
 		expect("he is done", "")
 		b.isIdle(t)
 
@@ -308,9 +308,9 @@ func TestTyping(t *testing.T) {
 	})
 }
 
-// TestTypingTogether tells each of all but themselves.
+// TestTypingTogether shows each all but themselves.
 func TestTypingTogether(t *testing.T) {
-	inBuilding(t, func(t *testing.T, b *building) {
+	testPresence(t, func(t *testing.T, b *presenceTest) {
 		ada, bob, zhang := b.open(t, b.ada), b.open(t, b.bob), b.open(t, b.zhang)
 		time.Sleep(time.Second)
 		b.Typing(1, b.ada)
@@ -333,7 +333,7 @@ func TestTypingTogether(t *testing.T) {
 // TestTypingElsewhere ignores those who are not in the channel, and forgets
 // those who go.
 func TestTypingElsewhere(t *testing.T) {
-	inBuilding(t, func(t *testing.T, b *building) {
+	testPresence(t, func(t *testing.T, b *presenceTest) {
 		ada := b.open(t, b.ada)
 		b.Typing(1, b.bob)
 		if p := people(b.Registry.Presence(1, b.ada)); p != "Ada" {
@@ -358,10 +358,10 @@ func TestTypingElsewhere(t *testing.T) {
 	})
 }
 
-// TestSeen tells those who come what they do not know, at once, and nothing
-// else.
+// TestSeen sends those who come what their page does not show, at once, and
+// nothing else.
 func TestSeen(t *testing.T) {
-	inBuilding(t, func(t *testing.T, b *building) {
+	testPresence(t, func(t *testing.T, b *presenceTest) {
 		b.open(t, b.ada)
 		b.Typing(1, b.ada)
 		before := b.Registry.Presence(1, b.bob)
@@ -371,15 +371,15 @@ func TestSeen(t *testing.T) {
 			// Not a moment passes here: no flush could have done it.
 			s := b.connect(t, &tab{}, b.zhang, seen)
 			s.look(t)
-			if want := "Ada Bob 张伟: Ada"; s.shows != want || s.told != 1 {
-				t.Errorf("who has seen %q is told %q in %d frames, want %q", seen, s.shows, s.told, want)
+			if want := "Ada Bob 张伟: Ada"; s.shows != want || s.frames != 1 {
+				t.Errorf("who has seen %q is sent %q in %d frames, want %q", seen, s.shows, s.frames, want)
 			}
 			time.Sleep(flushTime)
 			s.expect(t, "once only", s.shows, 0)
 		}
 		bob.expect(t, "one more", "Ada Bob 张伟: Ada", 1)
 
-		// Whose page shows none is told of none, but is here.
+		// Whose page shows none is sent none, but is here.
 		blind := b.connect(t, &tab{}, User{4, "Eve"}, "")
 		time.Sleep(flushTime)
 		bob.expect(t, "one who does not look", "Ada Bob Eve 张伟: Ada", 1)
@@ -392,7 +392,7 @@ func TestSeen(t *testing.T) {
 func TestSeenBeforeRestart(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		b := newBuilding(t)
+		b := newPresenceTest(t)
 		all := Presence{Here: []User{b.ada, b.bob, b.zhang}}
 		time.Sleep(time.Second)
 		ada := b.connect(t, &tab{shows: people(all)}, b.ada, all.State())
@@ -410,7 +410,7 @@ func TestSeenBeforeRestart(t *testing.T) {
 		}
 	})
 	synctest.Test(t, func(t *testing.T) {
-		b := newBuilding(t)
+		b := newPresenceTest(t)
 		all := Presence{Here: []User{b.ada, b.bob, b.zhang}}
 		ada := b.connect(t, &tab{shows: people(all)}, b.ada, all.State())
 		b.connect(t, &tab{}, b.bob, all.State())
@@ -422,10 +422,10 @@ func TestSeenBeforeRestart(t *testing.T) {
 	})
 }
 
-// TestFullHouse names a dozen people and counts the others, whoever looks, and tells
-// nobody of what does not show.
+// TestFullHouse names a dozen people and counts the others, whoever looks, and sends
+// nobody what does not show.
 func TestFullHouse(t *testing.T) {
-	inBuilding(t, func(t *testing.T, b *building) {
+	testPresence(t, func(t *testing.T, b *presenceTest) {
 		tabs := map[int64]*tab{}
 		user := func(i int64) User { return User{100 + i, fmt.Sprintf("Person %02d", i)} }
 		for i := range int64(MaxNamed + 3) {
@@ -459,7 +459,7 @@ func TestFullHouse(t *testing.T) {
 // TestMissedFirst gives a held answer the rows before the presence: the browser
 // asks for the presence again, but would show it without the rows.
 func TestMissedFirst(t *testing.T) {
-	inBuilding(t, func(t *testing.T, b *building) {
+	testPresence(t, func(t *testing.T, b *presenceTest) {
 		b.post(1, "missed")
 		ada := b.connect(t, &tab{}, b.ada, "another")
 		b.open(t, b.bob)
@@ -472,7 +472,7 @@ func TestMissedFirst(t *testing.T) {
 
 // TestLatestPresenceOnly keeps one frame of presence for one that reads slowly.
 func TestLatestPresenceOnly(t *testing.T) {
-	inBuilding(t, func(t *testing.T, b *building) {
+	testPresence(t, func(t *testing.T, b *presenceTest) {
 		slow := b.open(t, b.ada)
 		for n := range int64(20) {
 			b.open(t, User{10 + n, fmt.Sprint("Bob", n)})
@@ -499,7 +499,7 @@ func TestLatestPresenceOnly(t *testing.T) {
 
 // TestStorm has 500 people come within a second, as they do after a deploy.
 func TestStorm(t *testing.T) {
-	inBuilding(t, func(t *testing.T, b *building) {
+	testPresence(t, func(t *testing.T, b *presenceTest) {
 		ada := b.open(t, b.ada)
 		ada.expect(t, "alone", "Ada", 0)
 		const n = 500
@@ -518,8 +518,8 @@ func TestStorm(t *testing.T) {
 		most := 1 + int(time.Second/flushTime)
 		for _, each := range append(tabs, ada) {
 			each.look(t)
-			if each.told > most {
-				t.Fatalf("it was sent %d frames, want %d at most", each.told, most)
+			if each.frames > most {
+				t.Fatalf("it was sent %d frames, want %d at most", each.frames, most)
 			}
 			if want := people(b.Registry.Presence(1, b.ada)); each.shows != want {
 				t.Fatalf("it shows %s", each.shows)
@@ -535,7 +535,7 @@ func TestStorm(t *testing.T) {
 // TestPresenceUnderWay publishes, subscribes and reads while a frame of presence
 // is rendered: nobody waits for that.
 func TestPresenceUnderWay(t *testing.T) {
-	inBuilding(t, func(t *testing.T, b *building) {
+	testPresence(t, func(t *testing.T, b *presenceTest) {
 		var met atomic.Int64
 		b.during = func() {
 			n := met.Add(1)
@@ -558,10 +558,10 @@ func TestPresenceUnderWay(t *testing.T) {
 	})
 }
 
-// TestPresenceMeetsJoin changes the presence, and tells of it, while someone is
+// TestPresenceMeetsJoin changes the presence, and sends it, while someone is
 // about to join who is here already.
 func TestPresenceMeetsJoin(t *testing.T) {
-	inBuilding(t, func(t *testing.T, b *building) {
+	testPresence(t, func(t *testing.T, b *presenceTest) {
 		b.open(t, b.ada)
 		time.Sleep(time.Second)
 		var met atomic.Bool
@@ -578,9 +578,9 @@ func TestPresenceMeetsJoin(t *testing.T) {
 }
 
 // TestPresenceConcurrently has people come, go and type at random, at the same
-// time. When all is quiet, every tab has last been told what is.
+// time. When all is quiet, every tab has last been sent what is.
 func TestPresenceConcurrently(t *testing.T) {
-	inBuilding(t, func(t *testing.T, b *building) {
+	testPresence(t, func(t *testing.T, b *presenceTest) {
 		const users, channels = 12, 3
 		var group sync.WaitGroup
 		var mu sync.Mutex
@@ -652,7 +652,7 @@ func TestPresenceConcurrently(t *testing.T) {
 // TestPresenceEvicted keeps those who are on their way when their hub goes, till
 // their time is over.
 func TestPresenceEvicted(t *testing.T) {
-	inBuilding(t, func(t *testing.T, b *building) {
+	testPresence(t, func(t *testing.T, b *presenceTest) {
 		b.open(t, b.ada).close()
 		if p := people(b.Registry.Presence(1, b.bob)); p != "Ada Bob" {
 			t.Errorf("before: %s", p)
@@ -681,7 +681,7 @@ func TestPresenceEvicted(t *testing.T) {
 // TestPresenceClose ends the flusher at once, though there is something to end
 // later. The bubble fails where a goroutine is left.
 func TestPresenceClose(t *testing.T) {
-	inBuilding(t, func(t *testing.T, b *building) {
+	testPresence(t, func(t *testing.T, b *presenceTest) {
 		ada, bob := b.open(t, b.ada), b.open(t, b.bob)
 		b.Typing(1, b.ada)
 		bob.close()
@@ -703,7 +703,7 @@ func TestPresenceClose(t *testing.T) {
 
 // TestPresenceCloseWaits for a frame that is being rendered.
 func TestPresenceCloseWaits(t *testing.T) {
-	inBuilding(t, func(t *testing.T, b *building) {
+	testPresence(t, func(t *testing.T, b *presenceTest) {
 		b.open(t, b.ada)
 		time.Sleep(time.Second)
 		var done atomic.Bool
@@ -720,7 +720,7 @@ func TestPresenceCloseWaits(t *testing.T) {
 	})
 }
 
-// TestSubscriberOfNone is told by others than a hub.
+// TestSubscriberOfNone is sent frames by others than a hub.
 func TestSubscriberOfNone(t *testing.T) {
 	t.Parallel()
 	r := newTestRegistry(t, newLedger())
@@ -748,9 +748,9 @@ func TestSubscriberOfNone(t *testing.T) {
 	}
 }
 
-// BenchmarkPresence tells 1000 people that one of them types.
+// BenchmarkPresence sends 1000 people that one of them types.
 func BenchmarkPresence(b *testing.B) {
-	r := newTestRegistry(b, &room{ledger: newLedger()})
+	r := newTestRegistry(b, &presenceSource{ledger: newLedger()})
 	r.Close() // its flusher
 	h := r.newHub(1)
 	if err := h.catchUp(b.Context(), 0); err != nil {

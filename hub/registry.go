@@ -72,8 +72,8 @@ func (r *Registry) Window(ctx context.Context, channelID, reached int64) (Window
 // Subscribe returns a subscriber to a channel for a visitor whose page holds
 // all up to the revision after. It is sent first what the page has missed up to
 // the revision reached, which the caller knows the store to hold. A page from
-// another node may be ahead of this one; one that is ahead of the store is from
-// another life of it, and is sent the whole window. The caller closes the
+// another node may be ahead of this one; one that is ahead of the store comes from
+// before it was taken back, and is sent the whole window. The caller closes the
 // subscriber.
 //
 // The caller decides who may subscribe. Since Remove ends only those who are

@@ -14,13 +14,13 @@ import (
 	"time"
 )
 
-// come, leave and all are what another node tells of channel 1.
+// come, leave and all are notices of another node about channel 1.
 func come(users ...User) Attendance { return Attendance{ChannelID: 1, Here: users} }
 func leave(ids ...int64) Attendance { return Attendance{ChannelID: 1, Gone: ids} }
 func all(users ...User) Attendance  { return Attendance{ChannelID: 1, Here: users, Whole: true} }
 
 // shows checks who a fresh page of channel 1 shows to Ada.
-func (b *building) shows(t *testing.T, about, want string) {
+func (b *presenceTest) shows(t *testing.T, about, want string) {
 	t.Helper()
 	if got := people(b.Registry.Presence(1, b.ada)); got != want {
 		t.Errorf("%s: a fresh page shows %q, want %q", about, got, want)
@@ -28,20 +28,20 @@ func (b *building) shows(t *testing.T, about, want string) {
 }
 
 // isEmpty checks that nothing is kept of anybody.
-func (b *building) isEmpty(t *testing.T) {
+func (b *presenceTest) isEmpty(t *testing.T) {
 	t.Helper()
 	b.isIdle(t)
 	b.roster.mu.Lock()
 	defer b.roster.mu.Unlock()
-	if roster, nodes, moved := len(b.roster.byChannel), len(b.roster.nodes), len(b.roster.unannounced); roster+nodes+moved > 0 {
-		t.Errorf("%d roster, %d nodes and %d moved are kept of nobody", roster, nodes, moved)
+	if channels, nodes, unannounced := len(b.roster.byChannel), len(b.roster.nodes), len(b.roster.unannounced); channels+nodes+unannounced > 0 {
+		t.Errorf("%d channels, %d nodes and %d unannounced are kept of nobody", channels, nodes, unannounced)
 	}
 }
 
 // TestRemote shows those who are at other nodes as if they were here, and
 // counts them once.
 func TestRemote(t *testing.T) {
-	inBuilding(t, func(t *testing.T, b *building) {
+	testPresence(t, func(t *testing.T, b *presenceTest) {
 		b.SetRemote("b", 0, come(b.bob))
 		if b.find(1) != nil {
 			t.Error("a hub was made")
@@ -55,14 +55,14 @@ func TestRemote(t *testing.T) {
 		ada.expect(t, "one at another node", "Ada Bob 张伟", 1)
 
 		b.SetRemote("c", 0, come(b.bob))
-		b.SetRemote("c", 0, come(b.bob)) // told twice
+		b.SetRemote("c", 0, come(b.bob)) // sent twice
 		b.SetRemote("c", 0, come(b.ada))
 		time.Sleep(flushTime)
 		ada.expect(t, "they are elsewhere too", "Ada Bob 张伟", 0)
 		bob := b.open(t, b.bob)
 		time.Sleep(flushTime)
 		b.SetRemote("b", 0, leave(b.bob.ID))
-		b.SetRemote("b", 0, leave(b.bob.ID)) // told twice
+		b.SetRemote("b", 0, leave(b.bob.ID)) // sent twice
 		b.SetRemote("d", 0, leave(b.bob.ID, 77))
 		time.Sleep(flushTime)
 		ada.expect(t, "he is here and at c", "Ada Bob 张伟", 0)
@@ -81,7 +81,7 @@ func TestRemote(t *testing.T) {
 
 // TestRemoteWhole puts right what was lost.
 func TestRemoteWhole(t *testing.T) {
-	inBuilding(t, func(t *testing.T, b *building) {
+	testPresence(t, func(t *testing.T, b *presenceTest) {
 		ada := b.open(t, b.ada)
 		b.SetRemote("b", 0, come(b.bob, b.zhang))
 		b.SetRemote("c", 0, come(b.zhang))
@@ -93,7 +93,7 @@ func TestRemoteWhole(t *testing.T) {
 			time.Sleep(flushTime)
 		}
 		ada.expect(t, "one who came, and one who went", "Ada Eve 张伟", 1)
-		b.SetRemote("b", 0, all(eve, eve, b.bob)) // told badly
+		b.SetRemote("b", 0, all(eve, eve, b.bob)) // sent badly
 		b.SetRemote("b", 0, all(b.bob))
 		time.Sleep(flushTime)
 		ada.expect(t, "exchanged", "Ada Bob 张伟", 1)
@@ -107,7 +107,7 @@ func TestRemoteWhole(t *testing.T) {
 
 // TestRemoteExpires keeps those whom a node goes on telling of, and no others.
 func TestRemoteExpires(t *testing.T) {
-	inBuilding(t, func(t *testing.T, b *building) {
+	testPresence(t, func(t *testing.T, b *presenceTest) {
 		ada := b.open(t, b.ada)
 		b.SetRemote("b", 0, come(b.bob))
 		b.SetRemote("c", 0, come(b.zhang))
@@ -119,10 +119,10 @@ func TestRemoteExpires(t *testing.T) {
 			b.SetRemote("c", 0, all(b.zhang))
 		}
 		time.Sleep(remoteTime - time.Millisecond)
-		ada.expect(t, "as long as it is told", "Ada Bob 张伟", 0)
+		ada.expect(t, "as long as the node says so", "Ada Bob 张伟", 0)
 		b.SetRemote("b", 0, come(User{4, "Eve"})) // says nothing of Bob
 		time.Sleep(time.Millisecond + flushTime)
-		ada.expect(t, "those who were told of no more", "Ada Eve", 1)
+		ada.expect(t, "those of whom it says nothing", "Ada Eve", 1)
 		time.Sleep(remoteTime)
 		ada.expect(t, "in the end", "Ada", 1)
 
@@ -151,15 +151,15 @@ func TestRemoteExpires(t *testing.T) {
 	})
 }
 
-// TestRemoteNumbers does not have an older word undo a newer one, not even of a
+// TestRemoteNumbers does not have an older notice undo a newer one, not even of a
 // node at which nobody is any more, and keeps no number for ever.
 func TestRemoteNumbers(t *testing.T) {
-	inBuilding(t, func(t *testing.T, b *building) {
+	testPresence(t, func(t *testing.T, b *presenceTest) {
 		b.SetRemote("b", 5, come(b.bob))
 		b.SetRemote("b", 4, leave(b.bob.ID))
 		b.SetRemote("b", 4, all())
 		b.SetRemote("c", 1, come(b.zhang))
-		b.shows(t, "late words", "Ada Bob 张伟")
+		b.shows(t, "late notices", "Ada Bob 张伟")
 		b.SetRemote("b", 5, leave(b.bob.ID)) // the same, in another part
 		b.shows(t, "the rest", "Ada 张伟")
 		time.Sleep(remoteTime - time.Millisecond)
@@ -172,24 +172,24 @@ func TestRemoteNumbers(t *testing.T) {
 
 		b.RemoveNode("b")
 		b.SetRemote("b", 2, come(b.zhang))
-		b.shows(t, "heard after goodbye", "Ada Bob")
+		b.shows(t, "after the node was removed", "Ada Bob")
 		time.Sleep(graceTime + flushTime)
 		b.isEmpty(t)
 	})
 }
 
-// TestRemoteBounds keeps no more than there can be, whoever tells it.
+// TestRemoteBounds keeps no more than there can be, whoever sends it.
 func TestRemoteBounds(t *testing.T) {
-	inBuilding(t, func(t *testing.T, b *building) {
+	testPresence(t, func(t *testing.T, b *presenceTest) {
 		long := User{4, strings.Repeat("张", maxName)}
 		b.SetRemote("b", 0, come(long, User{5, long.Name + "伟"}))
 		b.shows(t, "long names", "Ada "+long.Name)
 
-		crowd := Attendance{ChannelID: 2}
+		many := Attendance{ChannelID: 2}
 		for id := range int64(maxPeople) {
-			crowd.Here = append(crowd.Here, User{ID: id})
+			many.Here = append(many.Here, User{ID: id})
 		}
-		b.SetRemote("b", 0, crowd)
+		b.SetRemote("b", 0, many)
 		b.SetRemote("b", 0, Attendance{ChannelID: 3, Here: []User{b.bob}})
 		b.SetRemote("c", 0, Attendance{ChannelID: 3, Here: []User{b.zhang}})
 		if n := b.Registry.Presence(2, User{}).More + MaxNamed; n != maxPeople-1 {
@@ -222,13 +222,13 @@ func TestRemoteBounds(t *testing.T) {
 // TestRemoteSleeps does nothing while nothing happens, for whomever may
 // expire some time.
 func TestRemoteSleeps(t *testing.T) {
-	inBuilding(t, func(t *testing.T, b *building) {
+	testPresence(t, func(t *testing.T, b *presenceTest) {
 		b.SetRemote("b", 0, come(b.bob))
 		b.isIdle(t)
 		b.SetRemote("b", 0, all(b.bob))
 		b.roster.mu.Lock()
 		if len(b.roster.wake)+len(b.roster.dirty) > 0 {
-			t.Error("there is something to do though nobody has moved")
+			t.Error("there is something to do though nobody came or went")
 		}
 		b.roster.mu.Unlock()
 		time.Sleep(remoteTime)
@@ -238,7 +238,7 @@ func TestRemoteSleeps(t *testing.T) {
 
 // TestRemoveNode gives those who were at a node that stops the time to come here.
 func TestRemoveNode(t *testing.T) {
-	inBuilding(t, func(t *testing.T, b *building) {
+	testPresence(t, func(t *testing.T, b *presenceTest) {
 		ada := b.open(t, b.ada)
 		b.SetRemote("b", 0, come(b.bob, b.zhang))
 		b.SetRemote("b", 0, Attendance{ChannelID: 2, Here: []User{b.bob}})
@@ -262,7 +262,7 @@ func TestRemoveNode(t *testing.T) {
 
 // TestRemoteEvicted loses nobody with a hub.
 func TestRemoteEvicted(t *testing.T) {
-	inBuilding(t, func(t *testing.T, b *building) {
+	testPresence(t, func(t *testing.T, b *presenceTest) {
 		b.SetRemote("b", 0, come(b.bob))
 		b.open(t, b.zhang).close()
 		for channel := range int64(maxIdle + 1) {
@@ -284,7 +284,7 @@ func TestRemoteEvicted(t *testing.T) {
 // TestRemoteTyping has one type who is at another node, till their message
 // comes in every way that it can.
 func TestRemoteTyping(t *testing.T) {
-	inBuilding(t, func(t *testing.T, b *building) {
+	testPresence(t, func(t *testing.T, b *presenceTest) {
 		ada := b.open(t, b.ada)
 		b.Typing(1, b.bob)
 		b.SetRemote("b", 0, come(b.bob))
@@ -311,6 +311,16 @@ func TestRemoteTyping(t *testing.T) {
 		ada.expect(t, "his message is caught up with", "Ada Bob", 1)
 
 		types()
+		b.alter(1, 1, "again")
+		b.SetRevision(1, b.reached(1))
+		time.Sleep(flushTime)
+		ada.expect(t, "an older message is altered", "Ada Bob: Bob", 0)
+		b.alter(1, post(b.bob).ID, "again")
+		b.SetRevision(1, b.reached(1))
+		time.Sleep(flushTime)
+		ada.expect(t, "his message is caught up with, and was altered", "Ada Bob", 1)
+
+		types()
 		for range maxMissed + 5 { // his last one can still be seen
 			post(b.zhang)
 		}
@@ -333,11 +343,11 @@ func TestRemoteTyping(t *testing.T) {
 	})
 }
 
-// TestRemoteCrowd names a dozen of those who are anywhere, as if all were
+// TestRemoteFullHouse names a dozen of those who are anywhere, as if all were
 // here.
-func TestRemoteCrowd(t *testing.T) {
-	inBuilding(t, func(t *testing.T, b *building) {
-		other := newBuilding(t)
+func TestRemoteFullHouse(t *testing.T) {
+	testPresence(t, func(t *testing.T, b *presenceTest) {
+		other := newPresenceTest(t)
 		random := rand.New(rand.NewPCG(1, 6))
 		there := map[int64]User{}
 		for range 2000 {
@@ -377,22 +387,22 @@ func TestRemoteCrowd(t *testing.T) {
 	})
 }
 
-// told is what a node tells others, in order.
-type told struct {
+// notices is what a node notifies others of, in order.
+type notices struct {
 	mu   sync.Mutex
 	each [][]Attendance
 }
 
-func (w *told) announce(all []Attendance) {
+func (w *notices) add(all []Attendance) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.each = append(w.each, all)
 }
 
-// expect checks what was told since the last time: "#1 +Ada -2, #2 =Bob; #1 -9"
+// expect checks what was sent since the last time: "#1 +Ada -2, #2 =Bob; #1 -9"
 // when Ada came to channel 1 and Bob, whose id is 2, went, when he was all of
 // channel 2, and when she went later.
-func (w *told) expect(t *testing.T, about, want string) {
+func (w *notices) expect(t *testing.T, about, want string) {
 	t.Helper()
 	synctest.Wait()
 	w.mu.Lock()
@@ -422,73 +432,73 @@ func (w *told) expect(t *testing.T, about, want string) {
 	}
 	w.each = nil
 	if got != want {
-		t.Errorf("%s: told %q, want %q", about, got, want)
+		t.Errorf("%s: sent %q, want %q", about, got, want)
 	}
 }
 
-// TestOnAttendance tells other nodes of each who comes and goes, once.
+// TestOnAttendance notifies other nodes of each who comes and goes, once.
 func TestOnAttendance(t *testing.T) {
-	inBuilding(t, func(t *testing.T, b *building) {
-		var told told
+	testPresence(t, func(t *testing.T, b *presenceTest) {
+		var sent notices
 		b.OnAttendance(func(all []Attendance) {
 			// Without locks: nothing may wait for it, not even itself.
 			b.Registry.Presence(1, b.ada)
 			b.Typing(1, b.ada)
 			window(t, b.Registry, 1)
-			told.announce(all)
+			sent.add(all)
 		})
 		first, second := b.open(t, b.ada), b.open(t, b.ada)
-		told.expect(t, "one comes with two tabs", "#1 +Ada")
+		sent.expect(t, "one comes with two tabs", "#1 +Ada")
 		time.Sleep(time.Minute)
 		second.close()
 		first.close()
 		time.Sleep(graceTime - time.Millisecond)
 		first = b.open(t, b.ada)
 		time.Sleep(time.Minute)
-		told.expect(t, "she reloads", "")
+		sent.expect(t, "she reloads", "")
 
 		b.SetRemote("b", 0, come(b.bob, b.zhang))
 		b.Typing(1, b.bob)
 		time.Sleep(time.Minute)
-		told.expect(t, "what others have told", "")
+		sent.expect(t, "what others have sent", "")
 
 		bob := b.open(t, b.bob)
 		if _, err := b.Subscribe(t.Context(), 2, 0, 0, Visitor{User: b.zhang}); err != nil {
 			t.Fatal(err)
 		}
 		time.Sleep(flushTime)
-		told.expect(t, "one who was there already, and one elsewhere", "#1 +Bob, #2 +张伟")
+		sent.expect(t, "one who was there already, and one elsewhere", "#1 +Bob, #2 +张伟")
 		b.SetRemote("c", 0, come(b.bob))
 		bob.close()
 		time.Sleep(graceTime - flushTime)
-		told.expect(t, "on his way", "")
+		sent.expect(t, "on his way", "")
 		time.Sleep(2 * flushTime)
-		told.expect(t, "gone from here, and elsewhere still", "#1 -2")
+		sent.expect(t, "gone from here, and elsewhere still", "#1 -2")
 		b.shows(t, "he is elsewhere", "Ada Bob")
 
 		b.AnnounceAll()
 		b.AnnounceAll()
 		time.Sleep(2 * flushTime)
-		told.expect(t, "everybody again", "#1 =Ada, #2 =张伟")
+		sent.expect(t, "everybody again", "#1 =Ada, #2 =张伟")
 		first.close()
 		time.Sleep(graceTime - time.Second)
 		b.AnnounceAll()
 		time.Sleep(flushTime)
-		told.expect(t, "she is on her way", "#1 =Ada, #2 =张伟")
+		sent.expect(t, "she is on her way", "#1 =Ada, #2 =张伟")
 		time.Sleep(time.Second + flushTime)
-		told.expect(t, "she has gone", "#1 -9")
+		sent.expect(t, "she has gone", "#1 -9")
 		b.AnnounceAll()
 		time.Sleep(flushTime)
-		told.expect(t, "who is left", "#2 =张伟")
+		sent.expect(t, "who is left", "#2 =张伟")
 		b.isIdle(t)
 	})
 }
 
-// TestOnAttendanceEvicted tells of those who go though their hub went before.
+// TestOnAttendanceEvicted notifies of those who go though their hub went before.
 func TestOnAttendanceEvicted(t *testing.T) {
-	inBuilding(t, func(t *testing.T, b *building) {
-		var told told
-		b.OnAttendance(told.announce)
+	testPresence(t, func(t *testing.T, b *presenceTest) {
+		var sent notices
+		b.OnAttendance(sent.add)
 		b.open(t, b.ada).close()
 		for channel := range int64(maxIdle + 1) {
 			time.Sleep(time.Microsecond)
@@ -497,40 +507,40 @@ func TestOnAttendanceEvicted(t *testing.T) {
 		if b.find(1) != nil {
 			t.Fatal("the hub was not evicted")
 		}
-		told.expect(t, "she has come", "#1 +Ada")
+		sent.expect(t, "she has come", "#1 +Ada")
 		time.Sleep(graceTime + flushTime)
-		told.expect(t, "she has gone", "#1 -9")
+		sent.expect(t, "she has gone", "#1 -9")
 		b.isEmpty(t)
 	})
 }
 
-// TestOnAttendanceStorm tells of 500 people who come within a second a few times.
+// TestOnAttendanceStorm notifies a few times of 500 people who come within a second.
 func TestOnAttendanceStorm(t *testing.T) {
-	inBuilding(t, func(t *testing.T, b *building) {
-		var told told
-		b.OnAttendance(told.announce)
+	testPresence(t, func(t *testing.T, b *presenceTest) {
+		var sent notices
+		b.OnAttendance(sent.add)
 		for i := range int64(500) {
 			b.open(t, User{10 + i, fmt.Sprint("Person ", i)})
 			time.Sleep(2 * time.Millisecond)
 		}
 		time.Sleep(flushTime)
-		told.mu.Lock()
-		defer told.mu.Unlock()
+		sent.mu.Lock()
+		defer sent.mu.Unlock()
 		people := 0
-		for _, flush := range told.each {
+		for _, flush := range sent.each {
 			for _, a := range flush {
 				people += len(a.Here)
 			}
 		}
-		if n := len(told.each); people != 500 || n > 5 {
-			t.Errorf("told of %d people in %d flushes", people, n)
+		if n := len(sent.each); people != 500 || n > 5 {
+			t.Errorf("sent %d people in %d flushes", people, n)
 		}
 	})
 }
 
 // TestAlone keeps no account of who comes and goes where there are no others.
 func TestAlone(t *testing.T) {
-	inBuilding(t, func(t *testing.T, b *building) {
+	testPresence(t, func(t *testing.T, b *presenceTest) {
 		b.open(t, b.ada)
 		b.AnnounceAll()
 		time.Sleep(flushTime)
@@ -546,14 +556,14 @@ func TestAlone(t *testing.T) {
 func TestMoveToNode(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		var nodes []*building
+		var nodes []*presenceTest
 		for i := range 3 {
-			b := newBuilding(t)
+			b := newPresenceTest(t)
 			nodes = append(nodes, b)
-			b.OnAttendance(func(told []Attendance) {
+			b.OnAttendance(func(attendances []Attendance) {
 				for j, other := range nodes {
 					if j != i {
-						for _, a := range told {
+						for _, a := range attendances {
 							other.SetRemote(fmt.Sprint(i), 0, a)
 						}
 					}
@@ -580,7 +590,7 @@ func TestMoveToNode(t *testing.T) {
 }
 
 // TestPresenceOfNodes has people come, go, type and change nodes at random, of
-// which the nodes tell each other by a bus that loses, doubles and delays what it
+// which the nodes notify each other by a bus that loses, doubles and delays what it
 // carries. When all is quiet, all pages of all nodes show who is there.
 func TestPresenceOfNodes(t *testing.T) {
 	t.Parallel()
@@ -604,16 +614,16 @@ func runPresenceOfNodes(t *testing.T, seed uint64) {
 		return random.IntN(n)
 	}
 	var bus, group sync.WaitGroup
-	var nodes []*building
+	var nodes []*presenceTest
 	for i := range 3 {
-		b := newBuilding(t)
+		b := newPresenceTest(t)
 		nodes = append(nodes, b)
 		var number int64
-		b.OnAttendance(func(told []Attendance) {
+		b.OnAttendance(func(attendances []Attendance) {
 			number++
 			number := number
 			for j, other := range nodes {
-				for _, a := range told {
+				for _, a := range attendances {
 					if j == i || !lossless.Load() && roll(5) == 0 {
 						continue
 					}
@@ -629,7 +639,7 @@ func runPresenceOfNodes(t *testing.T, seed uint64) {
 	}
 	type stay struct {
 		tab     *tab
-		node    *building
+		node    *presenceTest
 		channel int64
 		user    User
 	}
@@ -713,8 +723,8 @@ func runPresenceOfNodes(t *testing.T, seed uint64) {
 	}
 }
 
-// crowdOf returns n users.
-func crowdOf(n int) []User {
+// usersOf returns n users.
+func usersOf(n int) []User {
 	users := make([]User, n)
 	for i := range users {
 		users[i] = User{int64(i + 1), fmt.Sprintf("Person %05d", i*7919%n)}
@@ -722,25 +732,25 @@ func crowdOf(n int) []User {
 	return users
 }
 
-// BenchmarkRemote tells of 10,000 people at another node, as it is told every
-// five seconds.
+// BenchmarkRemote sets 10,000 people at another node, as it does every five
+// seconds.
 func BenchmarkRemote(b *testing.B) {
-	r := newTestRegistry(b, &room{ledger: newLedger()})
-	told := all(crowdOf(10_000)...)
-	r.SetRemote("b", 0, told)
+	r := newTestRegistry(b, &presenceSource{ledger: newLedger()})
+	everyone := all(usersOf(10_000)...)
+	r.SetRemote("b", 0, everyone)
 	b.ReportAllocs()
 	for b.Loop() {
-		r.SetRemote("b", 0, told)
+		r.SetRemote("b", 0, everyone)
 	}
 }
 
-// BenchmarkRemoteComes tells of 10,000 people of whom nothing was known.
+// BenchmarkRemoteComes sets 10,000 people of whom nothing was known.
 func BenchmarkRemoteComes(b *testing.B) {
-	told := all(crowdOf(10_000)...)
+	everyone := all(usersOf(10_000)...)
 	b.ReportAllocs()
 	for b.Loop() {
 		r := &Registry{roster: newRoster()} // whose flusher does not run
-		r.SetRemote("b", 0, told)
+		r.SetRemote("b", 0, everyone)
 	}
 }
 
@@ -748,7 +758,7 @@ func BenchmarkRemoteComes(b *testing.B) {
 // among those named, go and come back.
 func BenchmarkRemoteChanges(b *testing.B) {
 	r := &Registry{roster: newRoster()}
-	users := crowdOf(10_000)
+	users := usersOf(10_000)
 	r.SetRemote("b", 0, all(users...))
 	b.ReportAllocs()
 	for b.Loop() {
@@ -759,20 +769,20 @@ func BenchmarkRemoteChanges(b *testing.B) {
 	}
 }
 
-// BenchmarkAnnounceAll has 10,000 people here told of, as every five seconds.
+// BenchmarkAnnounceAll announces 10,000 people here, as every five seconds.
 func BenchmarkAnnounceAll(b *testing.B) {
 	c := newRoster()
 	r := &Registry{roster: c}
 	r.OnAttendance(func([]Attendance) {})
-	for _, u := range crowdOf(10_000) {
+	for _, u := range usersOf(10_000) {
 		c.enter(1, u)
 	}
 	c.takeAttendances()
 	b.ReportAllocs()
 	for b.Loop() {
 		r.AnnounceAll()
-		if told := c.takeAttendances(); len(told[0].Here) != 10_000 {
-			b.Fatal(len(told[0].Here))
+		if all := c.takeAttendances(); len(all[0].Here) != 10_000 {
+			b.Fatal(len(all[0].Here))
 		}
 	}
 }

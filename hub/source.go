@@ -25,8 +25,8 @@ type Source interface {
 	// written, on whatever node, before they began.
 	Changes(ctx context.Context, channelID, after int64, n, size int) ([]Change, int64, error)
 
-	// Encode returns the bytes that tell a subscriber of a frame's rows, as
-	// pieces that are sent one after the other: everything but Frame.Other. The
+	// Encode returns what a subscriber is sent for a frame's rows, as pieces that
+	// are sent one after the other: everything but Frame.Other. The
 	// pieces are shared and never change, so they should be the rows' own HTML
 	// wherever they can.
 	Encode(f *Frame) [][]byte

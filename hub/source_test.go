@@ -43,7 +43,7 @@ func (b *broken) Presence(p Presence) []byte {
 }
 
 // TestSourcePanics goes on when a source panics, wherever it is called: who asked
-// is told of an error, and what was missed is made good for.
+// gets an error, and what was missed is made good for.
 func TestSourcePanics(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

@@ -72,11 +72,11 @@ type Change struct {
 
 // isSame reports whether two changes of one revision did the same to the store.
 //
-// Posts are told apart by their author and time: where a revision was lost and
-// given to another message, both differ or at least the time does, because a
-// database that is taken back is away for longer than its clock's unit.
-// Alterations of one row are told apart by the content that they led to. Of one
-// that is gone nothing is left that could differ.
+// A post is identified by its author and time: where a revision was lost and given
+// to another message, at least the time differs, because a database that is taken
+// back is away for longer than its clock's unit. An alteration of a row is
+// identified by the content that it led to. Of a row that is gone nothing is left
+// that could differ.
 func (c Change) isSame(other Change) bool {
 	if c.Kind != other.Kind || c.ID != other.ID || c.Revision != other.Revision {
 		return false
