@@ -26,7 +26,7 @@ var layers = map[string][]string{
 	"locale":     nil,
 	"static":     nil,
 	"store":      {"store"}, // store/move is a command of its own
-	"e2e":        {"e2e"}, // it knows only the binary; the benchmark starts servers beside it
+	"e2e":        {"e2e"},   // it knows only the binary; the benchmark starts servers beside it
 }
 
 // servers is the package that starts the servers which tests need: any test may

@@ -29,7 +29,7 @@ func TestMessageRow(t *testing.T) {
 		`<b class="who ` + avatarClass(m.AuthorName) + `" data-i="B"><bdi>&lt;b&gt;&#34;Ann&#34;</bdi></b> ` +
 		`<a class="when" href="/chat/m/3/12345/thread"><time id="t-12345" datetime="2026-11-22T22:24:05Z" title="+08:00">06:24</time></a>` +
 		`<div class="body" dir="auto">Forty characters of body, give or take &lt;</div>` +
-		`<button form="delete" formaction="/chat/channels/a%2Fb%20c/messages/12345/delete" aria-labelledby="w-delete t-12345" class="delete">×</button></li>`
+		`<button form="delete" formaction="/chat/m/3/12345/delete" aria-labelledby="w-delete t-12345" class="delete">×</button></li>`
 	if got != want {
 		t.Errorf("got:\n%s\nwant:\n%s", got, want)
 	}

@@ -6,6 +6,7 @@ import (
 	"io"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/a-h/templ"
@@ -34,7 +35,11 @@ func rows(p *Page, v ChannelView) templ.Component {
 				}
 				before = Row{PostedAt: row.PostedAt} // nobody's: nothing is closed up over it
 			}
-			if err := writeRow(ctx, w, p, before, row); err != nil {
+			class := ""
+			if v.Target != 0 && row.ID == v.Target {
+				class = "target"
+			}
+			if err := writeRow(ctx, w, p, before, row, class); err != nil {
 				return err
 			}
 			before = row
@@ -62,19 +67,23 @@ func interpose(p *Page, v ChannelView, before, row Row, isFirstNew bool) templ.C
 // NextRow writes a row as it stands below another, or below none: the zero Row.
 func NextRow(p *Page, before, row Row) templ.Component {
 	return templ.ComponentFunc(func(ctx context.Context, w io.Writer) error {
-		return writeRow(ctx, w, p, before, row)
+		return writeRow(ctx, w, p, before, row, "")
 	})
 }
 
-func writeRow(ctx context.Context, w io.Writer, p *Page, before, row Row) error {
-	html := row.HTML
+// writeRow writes a row with a class of the page's own, "" for none.
+func writeRow(ctx context.Context, w io.Writer, p *Page, before, row Row, class string) error {
 	switch {
 	case isNewDay(p, before, row):
 		if err := dayLine(p, row.PostedAt.In(p.Zone)).Render(ctx, w); err != nil {
 			return err
 		}
 	case continues(before, row):
-		if _, err := io.WriteString(w, `<li class="same"`); err != nil {
+		class = strings.TrimSpace("same " + class)
+	}
+	html := row.HTML
+	if class != "" {
+		if _, err := io.WriteString(w, `<li class="`+class+`"`); err != nil {
 			return err
 		}
 		html = html[len("<li"):]

@@ -116,6 +116,7 @@ type ChannelView struct {
 	Marking  bool   // each row has a button to mark it as unread
 	Revision int64  // live updates are asked for after this one
 	Older    int64  // "Earlier messages" leads to those before this id; 0 for none
+	Target   int64  // id of the message that the page is about, 0 for none
 	Newer    int64  // "Newer messages" leads to those after this id; 0 for none, and ignored when Newest
 	Newest   bool   // the rows end with the newest message: the page is live
 	Body     string // the composer's text, kept when it was refused
@@ -123,6 +124,16 @@ type ChannelView struct {
 	Key      string // the composer's key: the same key posts once
 	Probe    string // name of the style sheet by which a document finds out that it is not held back; "" for none
 }
+
+// ThreadView is a message's own page.
+type ThreadView struct {
+	Channel store.Channel
+	Row     Row
+	IsOwn   bool // the viewer has written it
+}
+
+// path is the path of the message.
+func (v ThreadView) path() string { return MessagePath(v.Channel.ID, v.Row.ID) }
 
 // Unread is what waits for a viewer in other channels, as a page knows it.
 type Unread struct {

@@ -11,6 +11,7 @@ import (
 	"unicode/utf8"
 
 	"hubbub/components"
+	"hubbub/hub"
 	"hubbub/locale"
 	"hubbub/store"
 )
@@ -76,15 +77,82 @@ func (h *Handlers) post(q *request) (answer, error) {
 	return a, nil
 }
 
-// deleteMessage takes one of the viewer's own messages away.
-func (h *Handlers) deleteMessage(q *request) (answer, error) {
-	room, err := h.findRoom(q)
+// findMessageID returns the id of the message that a request names, and its
+// room, if the viewer may see that. It fails with store.ErrNotFound otherwise. A
+// message is named by its room's id, or below its room's page.
+func (h *Handlers) findMessageID(q *request) (room store.Channel, id int64, err error) {
+	if id, err = strconv.ParseInt(q.PathValue("id"), 10, 64); err != nil {
+		return room, id, store.ErrNotFound
+	}
+	if q.PathValue("channel") != "" {
+		room, err = h.findRoom(q)
+		return room, id, err
+	}
+	roomID, err := strconv.ParseInt(q.PathValue("room"), 10, 64)
+	if err != nil {
+		return room, id, store.ErrNotFound
+	}
+	if room, err = h.Store.Channel(q.Context(), q.scope, roomID); err == nil {
+		h.live.Reached(room)
+	}
+	return room, id, err
+}
+
+// findMessage returns the message that a request names, and its room. It fails
+// as findMessageID does, and where the message is deleted.
+func (h *Handlers) findMessage(q *request) (room store.Channel, m store.Message, err error) {
+	room, id, err := h.findMessageID(q)
+	if err == nil {
+		m, err = h.Store.Message(q.Context(), q.scope, room.ID, id)
+	}
+	return room, m, err
+}
+
+// message shows the room around a message.
+func (h *Handlers) message(q *request) (answer, error) {
+	room, m, err := h.findMessage(q)
 	if err != nil {
 		return answer{}, err
 	}
-	id, err := strconv.ParseInt(q.PathValue("id"), 10, 64)
+	const around = hub.WindowSize / 2
+	messages, err := h.Store.Before(q.Context(), q.scope, room.ID, m.ID, around+1)
 	if err != nil {
-		return answer{}, errNoPage
+		return answer{}, err
+	}
+	view := components.ChannelView{Channel: room, Target: m.ID}
+	if len(messages) > around {
+		messages = messages[1:]
+		view.Older = messages[0].ID
+	}
+	newer, err := h.Store.After(q.Context(), q.scope, room.ID, m.ID, around)
+	if err != nil {
+		return answer{}, err
+	}
+	messages = append(append(messages, m), newer...)
+	view.Newer = messages[len(messages)-1].ID
+	return h.earlierOf(q, view, messages)
+}
+
+// thread shows a message's own page.
+func (h *Handlers) thread(q *request) (answer, error) {
+	room, m, err := h.findMessage(q)
+	if err != nil {
+		return answer{}, err
+	}
+	row, err := components.NewRow(q.Context(), h.base, m, h.Zone)
+	if err != nil {
+		return answer{}, err
+	}
+	a := shows(components.Thread(q.page, components.ThreadView{Channel: room, Row: row, IsOwn: m.AuthorID == q.viewer.ID}))
+	a.value = messageAsJSON(m)
+	return a, nil
+}
+
+// deleteMessage takes one of the viewer's own messages away.
+func (h *Handlers) deleteMessage(q *request) (answer, error) {
+	room, id, err := h.findMessageID(q)
+	if err != nil {
+		return answer{}, err
 	}
 	if err := h.Store.DeleteMessage(q.Context(), q.scope, room.ID, id); err != nil {
 		return answer{}, err

@@ -16,7 +16,7 @@ func TestPost(t *testing.T) {
 	p := s.signIn(t, "Anna")
 	const path = "/channels/general/messages"
 	p.post(path, "body", "  two\r\n\tlines ").leadsTo("/channels/general")
-	if a := p.get("/channels/general"); !strings.Contains(a.body, "<p dir=\"auto\">  two\n\tlines</p>") {
+	if a := p.get("/channels/general"); !strings.Contains(a.body, "<div class=\"body\" dir=\"auto\">  two\n\tlines</div>") {
 		t.Errorf("the text is not there as typed: %s", a.body)
 	}
 	row := p.htmx(path, "body", "live").is(http.StatusOK)
@@ -33,11 +33,11 @@ func TestPost(t *testing.T) {
 		status           int
 		says             string
 	}{
-		{"nothing", "", "k", http.StatusUnprocessableEntity, "cannot be empty"},
-		{"white space", " \r\n\t\u3000\u200b", "k", http.StatusUnprocessableEntity, "cannot be empty"},
-		{"too long", long, "k", http.StatusUnprocessableEntity, "4,001 characters"},
+		{"nothing", "", "k", http.StatusUnprocessableEntity, "Write something first"},
+		{"white space", " \r\n\t\u3000\u200b", "k", http.StatusUnprocessableEntity, "Write something first"},
+		{"too long", long, "k", http.StatusUnprocessableEntity, "1 character too long"},
 		{"not UTF-8", "a\xffb", "k", http.StatusUnprocessableEntity, "could not be understood"},
-		{"too long a key", "text", strings.Repeat("k", 65), http.StatusBadRequest, "Reload the page"},
+		{"too long a key", "text", strings.Repeat("k", 65), http.StatusBadRequest, "out of date"},
 	} {
 		a := p.post(path, "body", tt.body, "key", tt.key).is(tt.status).says(tt.says)
 		if strings.ContainsAny(tt.body, "äx") {
@@ -170,4 +170,39 @@ func TestRates(t *testing.T) {
 	anna.post("/channels", "name", "one too many").is(http.StatusTooManyRequests)
 	bea.post(path, "body", "x").leadsTo("/channels/general")
 	anna.get("/channels/general").is(http.StatusOK)
+}
+
+// TestMessageAddress finds a message whatever its room is called: among those
+// around it, and on a page of its own, from which it can be deleted.
+func TestMessageAddress(t *testing.T) {
+	t.Parallel()
+	s := newServer(t)
+	anna, bea := s.signIn(t, "Anna"), s.signIn(t, "Bea")
+	for i := range 4 {
+		s.fill(t, "general", "Anna", 50)
+		anna.post("/channels/general/messages", "body", fmt.Sprint("landmark ", i)).leadsTo("/channels/general")
+	}
+	const second = "/m/1/102" // landmark 1
+	around := bea.get(second).is(http.StatusOK).says("landmark 1")
+	rows := around.rows()
+	if len(rows) != 100 || rows[0].id != "52" || rows[99].id != "152" {
+		t.Errorf("around it are %d other rows, from %s to %s", len(rows), rows[0].id, rows[len(rows)-1].id)
+	}
+	if n := strings.Count(around.body, `target" id="m-`); n != 1 || !strings.Contains(around.body, `target" id="m-102"`) {
+		t.Errorf("%d rows are marked, or another one", n)
+	}
+	own := anna.get(second + "/thread").is(http.StatusOK).says("landmark 1")
+	if !strings.Contains(own.body, ` action="`+second+`/delete"`) {
+		t.Error("its author cannot delete it on its page")
+	}
+	others := bea.get(second + "/thread").is(http.StatusOK).says("landmark 1")
+	if strings.Contains(others.body, ` action="`+second+`/delete"`) {
+		t.Error("another is offered to delete it")
+	}
+	bea.post(second + "/delete").is(http.StatusForbidden)
+	anna.post(second + "/delete").leadsTo("/channels/general")
+	for _, path := range []string{second, second + "/thread", "/m/1/99999", "/m/2/1", "/m/x/1", "/m/1/x/thread"} {
+		bea.get(path).is(http.StatusNotFound)
+	}
+	s.visitor(t).get("/m/1/51").leadsTo("/?next=%2Fm%2F1%2F51")
 }

@@ -52,6 +52,9 @@ func (h *Handlers) Routes() http.Handler {
 	// Messages.
 	on("POST /channels/{channel}/messages", signedIn(h.post))
 	on("POST /channels/{channel}/messages/{id}/delete", signedIn(h.deleteMessage))
+	on("GET /m/{room}/{id}", signedIn(h.message))
+	on("GET /m/{room}/{id}/thread", signedIn(h.thread))
+	on("POST /m/{room}/{id}/delete", signedIn(h.deleteMessage))
 
 	// What is read, and who types.
 	on("POST /channels/{channel}/read", signedIn(h.read))

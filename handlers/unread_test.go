@@ -15,7 +15,8 @@ import (
 var (
 	newsIn = regexp.MustCompile(`<div id="news" data-state="([^"]+)" hidden>(.*?)</div>`)
 	dataIn = regexp.MustCompile(`<data value="(\d+)">([^<]+)</data>`)
-	hereIn = regexp.MustCompile(`<span id="here" data-state="([^"]+)">(.*?)</span>`)
+	hereIn = regexp.MustCompile(`<ul id="here" data-state="([^"]+)">(.*?)</ul>`)
+	nameIn = regexp.MustCompile(`<bdi>[^<]*</bdi>`)
 	typing = regexp.MustCompile(`<p id="typing"[^>]*>(.*?)</p>|<hx-partial hx-target="#typing" hx-swap="innerHTML">(.*?)</hx-partial>`)
 	badge  = regexp.MustCompile(`<li id="c-(\d+)"[^>]*>.*?<span class="count">(?:<b>([^<]*)</b>)?`)
 )
@@ -76,7 +77,7 @@ func (b *tab) see(html string) {
 		}
 	}
 	if m := hereIn.FindStringSubmatch(html); m != nil {
-		b.here, b.people = m[1], m[2]
+		b.here, b.people = m[1], strings.Join(nameIn.FindAllString(m[2], -1), ", ")
 	}
 	if m := typing.FindStringSubmatch(html); m != nil {
 		b.typists = m[1] + m[2]

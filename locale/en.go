@@ -153,6 +153,8 @@ func english() *Locale {
 			TypingAnd:       " and ",
 			TypingTwo:       " are typing…",
 			TypingSeveral:   "Several people are typing…",
+			MessageIn:       func(channel string) string { return "Message in #" + channel },
+			ShowInChannel:   "Show in the channel",
 			MessageEmpty:    "Write something first.",
 			MessageTooLong: func(excess, max int) string {
 				return plural(excess, ",", "character", "characters") + " too long (limit " + number(max, ",") + ")."

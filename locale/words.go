@@ -121,14 +121,16 @@ type Words struct {
 	MarkUnreadMode  string // leads to the page with a button at each message
 	MarkUnreadDone  string // leads back
 	MarkedUnread    func(channel string) string
-	NewLine         string // stands before the first new message
-	FirstNewMessage string // the same, where it is further up than the page
-	HereNow         string // stands over the names of those in the channel
-	HereAfterCount  string // follows their number, for those who only hear it
-	TypingOne       string // follows the name of the one who types
-	TypingAnd       string // stands between the names of two
-	TypingTwo       string // follows them
-	TypingSeveral   string // stands for more than two
+	NewLine         string                      // stands before the first new message
+	FirstNewMessage string                      // the same, where it is further up than the page
+	HereNow         string                      // stands over the names of those in the channel
+	HereAfterCount  string                      // follows their number, for those who only hear it
+	TypingOne       string                      // follows the name of the one who types
+	TypingAnd       string                      // stands between the names of two
+	TypingTwo       string                      // follows them
+	TypingSeveral   string                      // stands for more than two
+	MessageIn       func(channel string) string // title of a message's own page
+	ShowInChannel   string                      // leads from there to the message among the others
 	MessageEmpty    string
 	MessageTooLong  func(excess, max int) string
 	KeyInvalid      string

@@ -146,6 +146,8 @@ func simplifiedChinese() *Locale {
 			TypingAnd:       "、",
 			TypingTwo:       " 正在输入…",
 			TypingSeveral:   "多人正在输入…",
+			MessageIn:       func(channel string) string { return "#" + channel + " 中的消息" },
+			ShowInChannel:   "在频道中查看",
 			MessageEmpty:    "请输入内容。",
 			MessageTooLong: func(excess, max int) string {
 				return "超出 " + number(excess, ",") + " 个字符（上限 " + number(max, ",") + "）。"
