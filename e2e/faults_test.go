@@ -282,6 +282,7 @@ func TestNodesInBrowser(t *testing.T) {
 	ann.waitFor(t, count("by the other")+" === 0")
 
 	ann.expectBadLine()
+	ann.expect("status of 502")
 	n.all[0].kill(t, syscall.SIGKILL)
 	began := time.Now()
 	for _, text := range numbered(3) {
@@ -299,20 +300,21 @@ func TestNodesInBrowser(t *testing.T) {
 		p.wantRows(t, want...)
 	}
 
-	// What is refused stays in the form, and is sent by the same button.
+	// What cannot be taken waits, and goes out by itself while the socket stays.
 	for _, p := range []*person{ann, bob} {
 		p.expect("status of 503")
 	}
 	noError(t, n.postgres.Stop())
 	ann.fill(t, "#body", "kept")
 	ann.click(t, send)
-	ann.see(t, "#flash", "not available right now")
-	ann.want(t, `document.getElementById("body").value === "kept" && !document.querySelector("#outbox li")`)
+	ann.see(t, "#outbox li", "kept")
+	ann.see(t, "#outbox li small", "Not sent yet")
+	ann.want(t, `document.getElementById("body").value === ""`)
 	ann.want(t, isLive+` && `+hasSocket)
 	noError(t, n.postgres.Start(t.Context()))
 	n.all[1].waitReady(t)
-	ann.click(t, send)
 	bob.waitRow(t, "kept")
+	ann.waitFor(t, outboxEmpty)
 	want = append(want, "kept")
 	for _, p := range []*person{ann, bob} {
 		p.wantRows(t, want...)

@@ -389,6 +389,9 @@ func (c *client) ask(ctx context.Context, address string) (int, string, error) {
 		return 0, "", err
 	}
 	defer answer.Body.Close()
+	if !ours(answer) {
+		return 0, "", errForeign
+	}
 	body, err := io.ReadAll(answer.Body)
 	return answer.StatusCode, string(body), err
 }

@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"context"
+	"errors"
 	"io"
 	"log"
 	"math/rand/v2"
@@ -21,6 +22,7 @@ const stallLimit = 8 * time.Second
 // fate is what becomes of one connection.
 type fate struct {
 	obstacle obstacle
+	foreign  *foreignAnswer // that its requests are given, nil for none
 	end      ending
 	after    time.Duration // till the end
 }
@@ -39,7 +41,8 @@ const (
 
 // A line is one client's own way to the servers: a proxy on a loopback address,
 // with an obstacle of its own that always stands. While there is trouble each
-// connection may have another obstacle, and a bad end.
+// connection may have another obstacle, a bad end, and something on it that
+// answers in the server's place.
 type line struct {
 	URL string // in place of a server's
 
@@ -80,10 +83,14 @@ func newLine(t *testing.T, n *nodes, own obstacle, random *rand.Rand, calm *atom
 				panic(http.ErrAbortHandler)
 			}
 			defer l.work.Done()
+			if foreign := fateOf(r).foreign; foreign != nil && !l.calm.Load() {
+				foreign.give(w, r)
+				return
+			}
 			handler.ServeHTTP(w, r)
 		}),
 		ConnContext: func(ctx context.Context, conn net.Conn) context.Context {
-			return context.WithValue(ctx, lineKey{}, conn.(*lineConn).fate.obstacle)
+			return context.WithValue(ctx, lineKey{}, conn.(*lineConn).fate)
 		},
 		ErrorLog: log.New(io.Discard, "", 0),
 	}
@@ -96,10 +103,12 @@ func newLine(t *testing.T, n *nodes, own obstacle, random *rand.Rand, calm *atom
 	return l
 }
 
-// lineKey is the key of a connection's obstacle in a request's context.
+// lineKey is the key of a connection's fate in a request's context.
 type lineKey struct{}
 
-func obstacleOf(r *http.Request) obstacle { return r.Context().Value(lineKey{}).(obstacle) }
+func fateOf(r *http.Request) fate { return r.Context().Value(lineKey{}).(fate) }
+
+func obstacleOf(r *http.Request) obstacle { return fateOf(r).obstacle }
 
 // Accept draws the fate of the next connection. Each takes as many numbers, so
 // that the next one's does not depend on it.
@@ -115,6 +124,9 @@ func (l *line) Accept() (net.Conn, error) {
 	f.end = []ending{
 		endsNever, endsNever, endsNever, endsCut, endsCut, endsReset, endsReset, stallsUp, stallsDown, stallsBoth,
 	}[l.random.IntN(10)]
+	if n := l.random.IntN(10 * len(foreignAnswers)); n < len(foreignAnswers) {
+		f.foreign = &foreignAnswers[n]
+	}
 	f.after = 50*time.Millisecond + time.Duration(l.random.Int64N(int64(1950*time.Millisecond)))
 	if l.calm.Load() {
 		f = fate{obstacle: l.own}
@@ -289,6 +301,17 @@ func (a foreignAnswer) give(w http.ResponseWriter, r *http.Request) {
 	w.WriteHeader(a.status)
 	_, _ = io.WriteString(w, a.body)
 }
+
+// errForeign says that something on the way has answered.
+var errForeign = errors.New("an answer that is not ours")
+
+// ours reports whether an answer is the server's own: script judges by the same
+// header.
+func ours(answer *http.Response) bool { return answer.Header.Get("Hubbub") != "" }
+
+// stay is the CheckRedirect of a client that goes nowhere else, as script does
+// not: we redirect none of its requests.
+func stay(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
 
 // ofScript reports whether script has made a request, or was led there.
 func ofScript(r *http.Request) bool {

@@ -68,7 +68,7 @@ func TestModelNodes(t *testing.T) {
 
 // runModel has people post and delete, and pages follow them on all transports,
 // each behind a proxy of its own that refuses upgrades, holds answers back,
-// stalls or cuts, while servers are stopped and killed. Then there is peace, but
+// stalls, cuts or answers in the servers' place, while servers are stopped and killed. Then there is peace, but
 // for each proxy's own obstacle. By then every page, fed only by frames, must
 // hold what a fresh one of any node holds; and after each frame on the way it
 // must have held what a page of that revision held, for the connection could
@@ -190,7 +190,7 @@ func (m *model) newClient(t *testing.T, n int, own obstacle) *client {
 	return &client{
 		name: name, path: pathOf(m.channels[n%len(m.channels)]), began: time.Now(),
 		line:   newLine(t, m.nodes, own, m.numbers(streamLine, n), &m.calm),
-		http:   &http.Client{Jar: newVisitor(t, m.node(n), name).client.Jar, Transport: &http.Transport{}},
+		http:   &http.Client{Jar: newVisitor(t, m.node(n), name).client.Jar, Transport: &http.Transport{}, CheckRedirect: stay},
 		random: m.numbers(streamClient, n), openWithin: openWithin, silent: silent, lookAfter: firstLook,
 		opened: map[string]int{}, frames: map[string]int{},
 	}
@@ -321,7 +321,7 @@ func (m *model) newAuthor(t *testing.T, n int) *author {
 	return &author{
 		name: name, m: m, url: m.node(n).URL,
 		http: &http.Client{
-			Jar: newVisitor(t, m.node(n), name).client.Jar, Transport: &http.Transport{}, Timeout: time.Second,
+			Jar: newVisitor(t, m.node(n), name).client.Jar, Transport: &http.Transport{}, Timeout: time.Second, CheckRedirect: stay,
 		},
 		random: m.numbers(streamAuthor, n),
 		posted: map[string][]rowHTML{}, deleted: map[string][]int64{},
@@ -460,6 +460,9 @@ func (a *author) try(ctx context.Context, method, path string, form url.Values) 
 		return 0, "", err
 	}
 	defer answer.Body.Close()
+	if !ours(answer) {
+		return 0, "", errForeign
+	}
 	body, err := io.ReadAll(answer.Body)
 	return answer.StatusCode, string(body), err
 }

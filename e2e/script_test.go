@@ -1,17 +1,21 @@
 package e2e
 
 import (
+	"database/sql"
 	"fmt"
 	"io"
 	"log"
+	"math/rand/v2"
 	"net/http"
 	"net/http/httptest"
 	"net/http/httputil"
 	"net/url"
+	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 
@@ -135,6 +139,23 @@ func TestModules(t *testing.T) {
 	}
 }
 
+// TestAnyList arranges a list that holds what it never should. Nothing throws, and
+// rows go on coming.
+func TestAnyList(t *testing.T) {
+	t.Parallel()
+	s := quick(t)
+	zoe := newVisitor(t, s, "Zoe")
+	zoe.post(t, "general", "before")
+	ann := newUser(t, s, "Ann")
+	ann.open(t, s, "general")
+	ann.waitFor(t, isLive)
+	ask[bool](t, ann, `(document.getElementById("messages").insertAdjacentHTML("afterbegin",
+		"text<p id=p>not a row</p><li>no id<li id=x>no time<li id=m-x data-author=1><time datetime=never>never</time><li class=day>no day<li id=m-0><a class=when><time>no date</time></a>"), true)`)
+	zoe.post(t, "general", "after")
+	ann.waitFor(t, `document.getElementById("messages").textContent.includes("after")`)
+	ann.want(t, `!!document.querySelector("#messages > .day + li > time[data-local]")`)
+}
+
 // interceptor stands between browsers and a server. What answer does not answer
 // passes through.
 type interceptor struct {
@@ -215,6 +236,7 @@ func TestForeignAnswers(t *testing.T) {
 	ann := newUser(t, through, "Ann")
 	ann.expectBadLine()
 	ann.expect("Failed to load resource")
+	ann.expect("EventSource's response has a MIME type")
 	ann.open(t, through, "general")
 	ann.waitFor(t, isLive)
 	ann.post(t, "to go")
@@ -280,6 +302,135 @@ func TestForeignAnswers(t *testing.T) {
 	ann.hover(t, "#messages > li:last-child")
 	ann.click(t, "#mark-here")
 	ann.waitFor(t, `document.querySelector("#messages > .new") !== null || document.querySelector("#messages > li:last-child").dataset.author === document.getElementById("composer").dataset.user`)
+}
+
+// TestAdversary has two people talk while something on each one's way answers
+// at random in our place. At the end all that they have sent is there once, in
+// their order, what they were told is gone is gone, and nothing else shows.
+func TestAdversary(t *testing.T) {
+	t.Parallel()
+	seed := *seed
+	if seed == 0 {
+		seed = rand.Uint64()
+	}
+	t.Logf("seed %d: go test ./e2e -run '^TestAdversary$' -seed=%[1]d", seed)
+	s := quick(t)
+	newVisitor(t, s, "Cleo").post(t, "general", numbered(130)...)
+	type talker struct {
+		*person
+		name    string
+		front   *interceptor
+		sent    []string
+		foreign atomic.Int32
+	}
+	var talkers []*talker
+	for i, name := range []string{"Ann", "Bob"} {
+		front, through := intercepted(t, s)
+		who := &talker{person: newUser(t, through, name), name: name, front: front}
+		who.expectBadLine()
+		who.expect("Failed to load resource")
+		who.expect("EventSource's response has a MIME type")
+		who.open(t, through, "general")
+		who.waitFor(t, isLive)
+		random, mu := rand.New(rand.NewPCG(seed, uint64(i))), sync.Mutex{}
+		front.set(func(w http.ResponseWriter, r *http.Request) bool {
+			mu.Lock()
+			luck, n := random.IntN(2), random.IntN(len(foreignAnswers))
+			mu.Unlock()
+			if luck == 0 || !ofScript(r) {
+				return false
+			}
+			who.foreign.Add(1)
+			foreignAnswers[n].give(w, r)
+			return true
+		})
+		talkers = append(talkers, who)
+	}
+	random := rand.New(rand.NewPCG(seed, 9))
+	for n := range 30 {
+		for _, who := range talkers {
+			text := fmt.Sprintf("%d by %s", n, who.name)
+			who.fill(t, "#body", text)
+			who.press(t, kb.Enter, chromedp.ModifierCtrl)
+			who.sent = append(who.sent, text)
+			who.waitFor(t, inBox(""))
+			switch random.IntN(8) {
+			case 0: // one of their own, which is gone if the page says so
+				ask[bool](t, who.person, `([...document.querySelectorAll("#messages > li[data-author='" + document.getElementById("composer").dataset.user + "'] .delete")].at(-1)?.click(), true)`)
+			case 1:
+				ask[bool](t, who.person, `(document.querySelector("#earlier a")?.click(), true)`)
+			case 2:
+				who.do(t, chromedp.Reload())
+				who.waitFor(t, `!!document.getElementById("live")?.dataset.tab`)
+			}
+		}
+	}
+	for _, who := range talkers {
+		who.front.set(nil)
+		ask[bool](t, who.person, `dispatchEvent(new Event("online"))`)
+		who.waitFor(t, outboxEmpty+` && `+isLive)
+		if who.foreign.Load() < 20 {
+			t.Errorf("only %d foreign answers", who.foreign.Load())
+		}
+	}
+	_, html := newVisitor(t, s, "Dan").page(t, "/channels/general")
+	for _, who := range talkers {
+		at := -1
+		for _, text := range who.sent {
+			if n := strings.Count(html, ">"+text+"<"); n > 1 {
+				t.Errorf("%q is there %d times", text, n)
+			} else if n == 1 {
+				if here := strings.Index(html, ">"+text+"<"); here < at {
+					t.Errorf("%q came before what was sent before it", text)
+				} else {
+					at = here
+				}
+			}
+		}
+	}
+	// What is missing was deleted: each page says the same as a fresh one.
+	for _, who := range talkers {
+		who.waitFor(t, `document.querySelectorAll("#messages > li[id]").length >= 100`)
+		live := who.rows(t)
+		who.do(t, chromedp.Reload())
+		fresh := who.rows(t)
+		if len(live) > 100 {
+			live = live[len(live)-100:]
+		}
+		if !slices.Equal(live[max(0, len(live)-60):], fresh[max(0, len(fresh)-60):]) {
+			t.Errorf("a page that was live and a fresh one end differently:\n%q\n%q", live, fresh)
+		}
+		who.want(t, `!document.documentElement.outerHTML.includes("`+foreignMark+`") && !document.title.includes("`+foreignMark+`")`)
+	}
+	s.kill(t, syscall.SIGTERM)
+	deleted := s.deleted(t)
+	missing := 0
+	for _, who := range talkers {
+		for _, text := range who.sent {
+			if !strings.Contains(html, ">"+text+"<") {
+				missing++
+			}
+		}
+	}
+	if missing != deleted {
+		t.Errorf("%d texts are missing, and %d were deleted", missing, deleted)
+	}
+	t.Logf("%d and %d foreign answers, %d deleted", talkers[0].foreign.Load(), talkers[1].foreign.Load(), deleted)
+}
+
+// deleted returns how many messages are deleted in the database of a server that
+// has stopped.
+func (s *server) deleted(t *testing.T) (n int) {
+	t.Helper()
+	db, err := sql.Open("sqlite", filepath.Join(s.Data, "hubbub.db"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	if err := db.QueryRowContext(t.Context(), `SELECT count(*) FROM messages WHERE deleted = 1`).Scan(&n); err != nil {
+		t.Fatal(err)
+	}
+	return n
 }
 
 // TestOwnRefusalsWait has the server itself be away for posts while the socket

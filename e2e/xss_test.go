@@ -35,7 +35,7 @@ func (p *person) wantHarmless(t *testing.T) {
 	t.Helper()
 	p.want(t, `window.xss === undefined`)
 	if foreign := ask[[]string](t, p, `(() => {
-		const tags = new Set("A B BDI BODY BUTTON DATA DETAILS DIALOG DIV FORM H1 H2 HEAD HEADER HTML IMG INPUT KBD LABEL LI LINK MAIN META NAV NOSCRIPT OL P SCRIPT SECTION SPAN SUMMARY TEXTAREA TIME TITLE UL".split(" "));
+		const tags = new Set("A B BDI BODY BUTTON DATA DETAILS DIALOG DIV FORM H1 H2 HEAD HEADER HTML IMG INPUT KBD LABEL LI LINK MAIN META NAV NOSCRIPT OL P SCRIPT SECTION SPAN SUMMARY TEMPLATE TEXTAREA TIME TITLE UL".split(" "));
 		const inRows = new Set("A B BDI BUTTON LI P TIME".split(" "));
 		const wrong = [];
 		for (const e of document.querySelectorAll("*")) {

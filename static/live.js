@@ -165,26 +165,22 @@ export const startLive = () => {
 		isLost();
 		anew();
 	};
-	// A tab that wakes, or a line that is back, does not wait for its turn. What was
-	// live before is so no more, until there is a sign.
-	const wake = () => {
-		if (document.hidden) return;
-		if (line.state === 'live') {
-			if (Date.now() - lastSign <= DOUBT) return;
-			say(word());
-		}
+	// doubt is for one that was silent for too long: the page is not live any more,
+	// until there is a sign.
+	const doubt = () => {
+		if (line.state === 'live') say(word());
 		suspect();
+	};
+	// A tab that wakes, or a line that is back, does not wait for its turn.
+	const wake = () => {
+		if (!document.hidden && (line.state !== 'live' || Date.now() - lastSign > DOUBT)) doubt();
 	};
 	let lastTick = Date.now();
 	setInterval(() => {
 		const now = Date.now();
 		const slept = now - lastTick > 3 * TICK;
 		lastTick = now;
-		if (line.state !== 'live') return;
-		if (now - lastSign > (slept ? DOUBT : SILENT)) {
-			say(word());
-			suspect();
-		}
+		if (line.state === 'live' && now - lastSign > (slept ? DOUBT : SILENT)) doubt();
 	}, TICK);
 	document.addEventListener('visibilitychange', wake);
 	document.addEventListener('resume', wake);
@@ -194,7 +190,7 @@ export const startLive = () => {
 	addEventListener('pageshow', event => {
 		if (!event.persisted) return;
 		leaving = false;
-		suspect();
+		doubt();
 	});
 
 	// The session or the channel is over. The page that comes says so; what is typed

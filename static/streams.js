@@ -2,6 +2,8 @@
 // below it answers that the server holds till there is something to say.
 import { ask } from './answers.js';
 
+const OVER = [401, 404]; // the session has ended, or there is no such room
+
 // openEvents is the second rung: see live.js. Nobody sees the header of a stream:
 // it is ours if it begins with our word.
 export const openEvents = (line, within) => {
@@ -39,8 +41,8 @@ export const openHeld = line => {
 		for (let proven = false; !signal.aborted; proven = true) {
 			const answer = await ask(line.address(!proven), { headers: { Accept: 'text/html' }, signal });
 			if (signal.aborted) return;
-			if (answer.verdict === 'refused') return line.over();
-			if (answer.verdict === 'waits') return line.failed(openHeld);
+			if (answer.verdict === 'refused' && OVER.includes(answer.status)) return line.over();
+			if (answer.verdict !== 'done') return line.failed(openHeld);
 			line.works(openHeld);
 			await line.take(answer.text);
 		}

@@ -9,7 +9,7 @@ import (
 )
 
 // MaxBody is the longest body of a message, in characters.
-const MaxBody = 4000
+const MaxBody = 16_000
 
 // What can be wrong with a change of messages.
 var (
@@ -32,16 +32,28 @@ type Message struct {
 	PostedAt   time.Time // UTC, to the microsecond
 	Deleted    bool
 	Body       string
+
+	// What plain messages do not have, and deleted ones have no more.
+	EditedAt    time.Time  // of the latest edit, zero for none
+	ReplyTo     *Quote     // what it answers, nil for nothing
+	Root        int64      // the id of the message that began the thread, 0 where it answers nothing
+	Replies     int        // how many answer it, or are in the thread that it began
+	LastReplyAt time.Time  // when the last of these was posted, zero for none
+	Reactions   []Reaction // in the order of their first use
+	Mentions    []Mention  // each text once
+	Pinned      bool
+
+	flags flags
 }
 
 const selectMessages = `
-	SELECT m.channel_id, c.name, m.id, m.revision, m.author_id, u.name, m.posted_at, m.deleted, m.body
+	SELECT m.channel_id, c.name, m.id, m.revision, m.author_id, u.name, m.posted_at, m.deleted, m.body, m.flags
 	FROM messages m JOIN channels c ON c.id = m.channel_id JOIN users u ON u.id = m.author_id `
 
 func scanMessage(row interface{ Scan(...any) error }) (Message, error) {
 	var m Message
 	var posted int64
-	err := row.Scan(&m.ChannelID, &m.Channel, &m.ID, &m.Revision, &m.AuthorID, &m.AuthorName, &posted, &m.Deleted, &m.Body)
+	err := row.Scan(&m.ChannelID, &m.Channel, &m.ID, &m.Revision, &m.AuthorID, &m.AuthorName, &posted, &m.Deleted, &m.Body, &m.flags)
 	m.PostedAt = time.UnixMicro(posted).UTC()
 	return m, notFound(err)
 }
@@ -63,14 +75,18 @@ func scanMessages(rows *sql.Rows) ([]Message, error) {
 type Draft struct {
 	Body string
 	Key  string // the author's name for this post, so that it is made once; "" for none
+
+	ReplyTo  int64     // the id of the message in the same channel that it answers, 0 for none
+	Mentions []Mention // whom it mentions, by what is typed in the body
 }
 
 // Post adds a message to a channel that the scope sees. It fails with
-// ErrNotFound.
+// ErrNotFound, and with ErrNoTarget where what it answers is gone.
 //
 // The same draft under a key that the author has used in the channel before adds
-// nothing and returns the message that it made, as it is now. Another text under
-// such a key, and the key of a deleted message, is ErrKeyUsed.
+// nothing and returns the message that it made, as it is now. Another text or
+// another target under such a key, and the key of a deleted message, is
+// ErrKeyUsed.
 func (s *Store) Post(ctx context.Context, scope Scope, channel Channel, author User, draft Draft, now time.Time) (Message, error) {
 	var posted Message
 	err := s.writeWith(ctx, lockChannel(channel.ID), func(ctx context.Context, t *tx) error {
@@ -84,33 +100,91 @@ func (s *Store) Post(ctx context.Context, scope Scope, channel Channel, author U
 			return err
 		}
 		m.ID = m.Revision
+		var to target
+		if draft.ReplyTo != 0 {
+			to, err = readTarget(ctx, t, channel.ID, draft.ReplyTo)
+			m.flags |= isReply
+		}
+		if errors.Is(err, ErrNoTarget) {
+			undoRevision(t, channel.ID)
+			if posted, err = postedBefore(ctx, t, channel.ID, author.ID, draft); errors.Is(err, ErrNotFound) {
+				err = refuse(ErrNoTarget)
+			}
+			return err
+		}
+		if err != nil {
+			return err
+		}
+		if len(draft.Mentions) > 0 {
+			m.flags |= hasMentions
+		}
 		added, err := t.ExecContext(ctx, `
-			INSERT INTO messages (channel_id, id, revision, author_id, posted_at, deleted, body, post_key)
-			VALUES ($1, $2, $2, $3, $4, 0, $5, $6)
+			INSERT INTO messages (channel_id, id, revision, author_id, posted_at, deleted, body, post_key, flags, reply_to, root)
+			VALUES ($1, $2, $2, $3, $4, 0, $5, $6, $7, $8, $9)
 			ON CONFLICT (channel_id, author_id, post_key) WHERE post_key IS NOT NULL DO NOTHING`,
 			m.ChannelID, m.ID, m.AuthorID, m.PostedAt.UnixMicro(), m.Body,
-			sql.NullString{String: draft.Key, Valid: draft.Key != ""})
+			sql.NullString{String: draft.Key, Valid: draft.Key != ""}, m.flags, to.id, to.root)
 		if err != nil {
 			return err
 		}
-		if n, err := added.RowsAffected(); err != nil || n == 1 {
-			t.changed(MessageChanged{m})
-			posted = m
-			return err
-		}
-		undoRevision(t, channel.ID)
-		before, err := scanMessage(t.QueryRowContext(ctx, selectMessages+`
-			WHERE m.channel_id = $1 AND m.author_id = $2 AND m.post_key = $3`, channel.ID, author.ID, draft.Key))
+		n, err := added.RowsAffected()
 		if err != nil {
 			return err
 		}
-		if before.Deleted || before.Body != draft.Body {
-			return refuse(ErrKeyUsed)
+		if n == 0 {
+			undoRevision(t, channel.ID)
+			posted, err = postedBefore(ctx, t, channel.ID, author.ID, draft)
+			return err
 		}
-		posted = before
+		if m.flags != 0 {
+			if _, err := insertMentions(ctx, t, channel.ID, m.ID, draft.Mentions); err != nil {
+				return err
+			}
+			if m, err = readMessage(ctx, t, Everything(), channel.ID, m.ID); err != nil {
+				return err
+			}
+		}
+		t.changed(MessageChanged{m})
+		posted = m
+		if to.id != 0 {
+			return s.countReply(ctx, t, channel.ID, to, m.PostedAt)
+		}
 		return nil
 	})
 	return posted, err
+}
+
+// postedBefore returns the message that a draft has made before. It fails with
+// ErrNotFound where its key is not used, and is refused with ErrKeyUsed where the
+// key was used for something else.
+func postedBefore(ctx context.Context, t *tx, channelID, authorID int64, draft Draft) (Message, error) {
+	if draft.Key == "" {
+		return Message{}, ErrNotFound
+	}
+	messages, err := queryMessages(ctx, t, `
+		WHERE m.channel_id = $1 AND m.author_id = $2 AND m.post_key = $3`, channelID, authorID, draft.Key)
+	if err != nil {
+		return Message{}, err
+	}
+	if len(messages) == 0 {
+		return Message{}, ErrNotFound
+	}
+	m := messages[0]
+	body, target := m.Body, int64(0)
+	if m.ReplyTo != nil {
+		target = m.ReplyTo.ID
+	}
+	if !m.EditedAt.IsZero() {
+		err := t.QueryRowContext(ctx, `
+			SELECT body FROM versions WHERE channel_id = $1 AND message_id = $2 ORDER BY revision LIMIT 1`, channelID, m.ID).Scan(&body)
+		if err != nil {
+			return Message{}, err
+		}
+	}
+	if m.Deleted || body != draft.Body || target != draft.ReplyTo {
+		return Message{}, refuse(ErrKeyUsed)
+	}
+	return m, nil
 }
 
 // Message returns a message. It fails with ErrNotFound, also where the message is
@@ -128,53 +202,53 @@ func (s *Store) Message(ctx context.Context, scope Scope, channelID, id int64) (
 
 // readMessage reads a message that a scope sees, deleted or not.
 func readMessage(ctx context.Context, from querier, scope Scope, channelID, id int64) (Message, error) {
-	return scanMessage(from.QueryRowContext(ctx, selectMessages+`
-		WHERE m.channel_id = $1 AND m.id = $2 AND c.kind <= $3`, channelID, id, scope.highest(channelID)))
+	messages, err := queryMessages(ctx, from, `
+		WHERE m.channel_id = $1 AND m.id = $2 AND c.kind <= $3`, channelID, id, scope.highest(channelID))
+	if err != nil {
+		return Message{}, err
+	}
+	if len(messages) == 0 {
+		return Message{}, ErrNotFound
+	}
+	return messages[0], nil
 }
 
-// DeleteMessage takes the body of a message away for good. It fails with
-// ErrNotFound and, where the message is not by the scope's user, with
-// ErrNotAuthor. To delete what is deleted already changes nothing.
+// DeleteMessage takes away for good what a message says and said before, its
+// reactions, mentions and pin. Replies to it stay. It fails with ErrNotFound and,
+// where the message is not by the scope's user, with ErrNotAuthor. To delete what
+// is deleted already changes nothing.
 func (s *Store) DeleteMessage(ctx context.Context, scope Scope, channelID, id int64) error {
-	// Most refusals are found here, where they keep no write waiting.
-	if m, err := readOwn(ctx, s.readers, scope, channelID, id); err != nil || m.Deleted {
-		return err
-	}
-	return s.writeWith(ctx, lockChannel(channelID), func(ctx context.Context, t *tx) error {
-		m, err := readOwn(ctx, t, scope, channelID, id)
-		if errors.Is(err, ErrNotFound) || errors.Is(err, ErrNotAuthor) {
-			return refuse(err)
-		}
-		if err != nil || m.Deleted {
-			return err
-		}
-		m.Deleted, m.Body = true, ""
-		if m.Revision, err = nextRevision(ctx, t, scope, channelID); err != nil {
-			return err
-		}
-		deleted, err := t.ExecContext(ctx, `
-			UPDATE messages SET revision = $1, deleted = 1, body = '' WHERE channel_id = $2 AND id = $3 AND deleted = 0`,
-			m.Revision, channelID, id)
-		if err != nil {
-			return err
-		}
-		if n, err := deleted.RowsAffected(); err != nil || n == 1 {
-			t.changed(MessageChanged{m})
-			return err
-		}
-		undoRevision(t, channelID) // another node has just deleted it
-		return nil
+	_, err := s.alter(ctx, scope, channelID, id, alteration{
+		check: func(_ context.Context, _ querier, m Message) error {
+			switch {
+			case m.AuthorID != scope.userID:
+				return ErrNotAuthor
+			case m.Deleted:
+				return errUnchanged
+			default:
+				return nil
+			}
+		},
+		apply: func(ctx context.Context, t *tx, m Message, _ int64) (flags, error) {
+			_, err := t.ExecContext(ctx, `
+				UPDATE messages SET deleted = 1, body = '' WHERE channel_id = $1 AND id = $2`, channelID, id)
+			for _, part := range []struct {
+				flag      flags
+				statement string
+			}{
+				{isEdited, `DELETE FROM versions WHERE channel_id = $1 AND message_id = $2`},
+				{hasReactions, `DELETE FROM reactions WHERE channel_id = $1 AND message_id = $2`},
+				{hasMentions, `DELETE FROM mentions WHERE channel_id = $1 AND message_id = $2`},
+				{isPinned, `DELETE FROM pins WHERE channel_id = $1 AND message_id = $2`},
+			} {
+				if err == nil && m.flags&part.flag != 0 {
+					_, err = t.ExecContext(ctx, part.statement, channelID, id)
+				}
+			}
+			return 0, err
+		},
 	})
-}
-
-// readOwn reads a message, deleted or not. It fails with ErrNotFound and, where
-// the message is not by the scope's user, with ErrNotAuthor.
-func readOwn(ctx context.Context, from querier, scope Scope, channelID, id int64) (Message, error) {
-	m, err := readMessage(ctx, from, scope, channelID, id)
-	if err == nil && m.AuthorID != scope.userID {
-		err = ErrNotAuthor
-	}
-	return m, err
+	return err
 }
 
 // numbers is how far a transaction has numbered the changes of a channel.
@@ -293,12 +367,17 @@ type querier interface {
 	QueryRowContext(ctx context.Context, text string, args ...any) *sql.Row
 }
 
+// queryMessages reads messages, with all that belongs to them.
 func queryMessages(ctx context.Context, from querier, condition string, args ...any) ([]Message, error) {
 	rows, err := from.QueryContext(ctx, selectMessages+condition, args...)
 	if err != nil {
 		return nil, err
 	}
-	return scanMessages(rows)
+	messages, err := scanMessages(rows)
+	if err != nil {
+		return nil, err
+	}
+	return messages, addDetails(ctx, from, messages)
 }
 
 func queryChanges(ctx context.Context, from querier, scope Scope, channelID, after int64, n int) ([]Message, error) {

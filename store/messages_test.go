@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"reflect"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -94,13 +95,13 @@ func TestListener(t *testing.T) {
 			ChannelID: c.ID, Channel: "general", ID: 1, Revision: 1, AuthorID: u.ID, AuthorName: "Anna",
 			PostedAt: noon, Body: "hello",
 		}
-		if m != want {
+		if !reflect.DeepEqual(m, want) {
 			t.Errorf("posted %+v, want %+v", m, want)
 		}
 		check(t, s.DeleteMessage(t.Context(), own(u.ID), c.ID, m.ID))
 		gone := want
 		gone.Revision, gone.Deleted, gone.Body = 2, true, ""
-		if !slices.Equal(heard, []Message{want, gone}) {
+		if !reflect.DeepEqual(heard, []Message{want, gone}) {
 			t.Errorf("heard %+v, want %+v", heard, []Message{want, gone})
 		}
 		if err := s.DeleteMessage(t.Context(), own(u.ID), c.ID, m.ID); err != nil || len(heard) != 2 {
@@ -118,13 +119,13 @@ func TestSameKeyPostsOnce(t *testing.T) {
 			return must[Message](t)(s.Post(t.Context(), Everything(), c, u, Draft{Body: body, Key: key}, noon))
 		}
 		first := posted(here, anna, "first", "key")
-		if again := posted(here, anna, "first", "key"); again != first {
+		if again := posted(here, anna, "first", "key"); !reflect.DeepEqual(again, first) {
 			t.Errorf("again: %+v, want %+v", again, first)
 		}
 		refused := func(about, body string) {
 			t.Helper()
 			m, err := s.Post(t.Context(), Everything(), here, anna, Draft{Body: body, Key: "key"}, noon)
-			if !errors.Is(err, ErrKeyUsed) || m != (Message{}) {
+			if !errors.Is(err, ErrKeyUsed) || m.ID != 0 {
 				t.Errorf("%s: %+v, %v; want ErrKeyUsed", about, m, err)
 			}
 		}
@@ -204,7 +205,7 @@ func TestDeleteMessage(t *testing.T) {
 				t.Errorf("delete %s: %v, want %v", tt.about, err, tt.want)
 			}
 		}
-		if got, revision, err := s.Newest(t.Context(), Everything(), c.ID, 9); err != nil || revision != 3 || got[0] != first || got[1] != second {
+		if got, revision, err := s.Newest(t.Context(), Everything(), c.ID, 9); err != nil || revision != 3 || !reflect.DeepEqual(got, []Message{first, second, got[2]}) {
 			t.Errorf("refused deletes changed something: %+v at %d, %v", got, revision, err)
 		}
 		for _, m := range []Message{first, second, first} {

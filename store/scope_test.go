@@ -2,6 +2,7 @@ package store
 
 import (
 	"errors"
+	"reflect"
 	"testing"
 	"time"
 )
@@ -40,6 +41,28 @@ func TestScope(t *testing.T) {
 			"Join":     func(scope Scope, id int64) error { return s.Join(t.Context(), scope, id, noon) },
 			"AddMember": func(scope Scope, id int64) error {
 				return s.AddMember(t.Context(), scope, id, anna.ID, Ordinary, noon)
+			},
+			"Versions": func(scope Scope, id int64) error { _, err := s.Versions(t.Context(), scope, id, m.ID); return err },
+			"Thread": func(scope Scope, id int64) error {
+				_, _, err := s.Thread(t.Context(), scope, id, m.ID, 0, 9)
+				return err
+			},
+			"React": func(scope Scope, id int64) error {
+				_, err := s.React(t.Context(), scope, id, m.ID, "x", true)
+				return err
+			},
+			"Pin": func(scope Scope, id int64) error {
+				_, err := s.Pin(t.Context(), scope, id, m.ID, true, noon)
+				return err
+			},
+			"Pins":      func(scope Scope, id int64) error { _, err := s.Pins(t.Context(), scope, id); return err },
+			"CountPins": func(scope Scope, id int64) error { _, err := s.CountPins(t.Context(), scope, id); return err },
+			"Save": func(scope Scope, id int64) error {
+				return s.Save(t.Context(), scope, id, m.ID, true, time.Time{}, noon)
+			},
+			"EditMessage": func(scope Scope, id int64) error {
+				_, err := s.EditMessage(t.Context(), scope, id, m.ID, Draft{Body: "a secret"}, 1, noon)
+				return err
 			},
 			"Post": func(scope Scope, id int64) error {
 				_, err := s.Post(t.Context(), scope, Channel{ID: id}, bea, Draft{Body: "x"}, noon)
@@ -103,7 +126,7 @@ func TestScope(t *testing.T) {
 		if _, err := s.Post(t.Context(), added, private, bea, Draft{Body: "x"}, noon); !errors.Is(err, ErrNotFound) {
 			t.Errorf("a post with an old scope: %v", err)
 		}
-		if next := post(t, s, private, anna, "next"); next.ID != m.ID+1 {
+		if next := post(t, s, private, anna, "next"); next.ID != m.ID+3 { // after a reaction and a pin
 			t.Errorf("refused posts used up revisions: %+v", next)
 		}
 	})
@@ -150,7 +173,7 @@ func TestChanges(t *testing.T) {
 				t.Errorf("%s: sent %+v, want %+v", about, sent, want)
 			}
 			for i := range min(len(sent), len(want)) {
-				if sent[i] != want[i] {
+				if !reflect.DeepEqual(sent[i], want[i]) {
 					t.Errorf("%s: sent %+v, want %+v", about, sent[i], want[i])
 				}
 			}
