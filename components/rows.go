@@ -11,6 +11,7 @@ import (
 
 	"github.com/a-h/templ"
 
+	"hubbub/locale"
 	"hubbub/store"
 )
 
@@ -127,9 +128,9 @@ func sameDay(a, b time.Time) bool {
 }
 
 // OwnCSS returns the style rules for what concerns one viewer: their own rows,
-// which have a colour and a delete button, the rows that mention them, and the
-// reactions that are theirs too.
-func OwnCSS(userID int64) string {
+// which have a colour and a delete button, the rows that mention them, the
+// reactions that are theirs too, and the words that rows show in their language.
+func OwnCSS(userID int64, l *locale.Locale) string {
 	id := strconv.FormatInt(userID, 10)
 	own := `#messages>[data-author="` + id + `"]`
 	at := `#messages [data-user="` + id + `"]`
@@ -137,7 +138,19 @@ func OwnCSS(userID int64) string {
 		own + " .delete{display:grid}" +
 		"#messages>li:has([data-user=\"" + id + "\"]){--fill:var(--mention)}" +
 		at + "{background:var(--mention);color:var(--text)}" +
-		`[data-by~="` + id + `"]{border-color:var(--link);background:var(--sel);color:var(--sel-text)}` + "\n"
+		`[data-by~="` + id + `"]{border-color:var(--link);background:var(--sel);color:var(--sel-text)}` +
+		":root{--w-edited:" + cssString(l.Edited) + ";--w-gone:" + cssString(l.QuoteGone) +
+		";--w-reply:" + cssString(l.ReplyAfterOne) + ";--w-replies:" + cssString(l.RepliesAfterCount) + "}\n"
+}
+
+// cssString writes a string of CSS (CSS Syntax Level 3, 4.3.5).
+func cssString(s string) string {
+	return `"` + strings.NewReplacer(`\`, `\\`, `"`, `\"`, "\n", `\a `).Replace(s) + `"`
+}
+
+// OwnStyle returns the address of the viewer's own style sheet.
+func (p *Page) OwnStyle() string {
+	return p.URL("/own/" + strconv.FormatInt(p.Viewer.ID, 10) + ".css?lang=" + p.Locale.Lang)
 }
 
 // GoneCSS returns the style rules by which a document that cannot take a row

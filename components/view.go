@@ -125,15 +125,33 @@ type ChannelView struct {
 	Probe    string // name of the style sheet by which a document finds out that it is not held back; "" for none
 }
 
-// ThreadView is a message's own page.
+// ThreadView is a message's own page. One form posts body, key, reply_to and next
+// to the channel's messages, others post next and emoji or set to what is below
+// the message.
 type ThreadView struct {
 	Channel store.Channel
 	Row     Row
-	IsOwn   bool // the viewer has written it
+	IsOwn   bool   // the viewer has written it
+	Pinned  bool   // for the channel
+	Saved   bool   // by the viewer
+	Replies []Row  // oldest first
+	More    int64  // there are more after this id; 0 for none
+	Body    string // of a reply, kept when it was refused
+	Error   string // beside it
+	Key     string // of a reply: the same key posts once
 }
 
-// path is the path of the message.
-func (v ThreadView) path() string { return MessagePath(v.Channel.ID, v.Row.ID) }
+// path is the path of the message, and thread that of the page.
+func (v ThreadView) path() string   { return MessagePath(v.Channel.ID, v.Row.ID) }
+func (v ThreadView) thread() string { return v.path() + "/thread" }
+
+// EditView is the page that edits a message. Its form posts body and revision.
+type EditView struct {
+	Message  store.Message // as it is now
+	Body     string        // as typed
+	Error    string        // beside it
+	Conflict bool          // somebody has edited the message meanwhile: show both texts
+}
 
 // Unread is what waits for a viewer in other channels, as a page knows it.
 type Unread struct {

@@ -59,7 +59,7 @@ func (h *Handlers) createChannel(q *request) (answer, error) {
 		view.Error = channelNameError(q.page.Locale, err)
 		return h.showChannels(q, http.StatusUnprocessableEntity, view)
 	}
-	if !h.posts.allow(viewerKey(q.page)) {
+	if !h.posts.allow(viewerKey(q)) {
 		return answer{}, errManyPosts
 	}
 	channel, err := h.Store.CreateChannel(q.Context(), name, store.KindOpen, q.viewer.ID, time.Now())

@@ -169,7 +169,7 @@ func TestDocument(t *testing.T) {
 			`<base target="_top">`: 1, `<form id="delete" method="post">`: 1, `id="w-delete"`: 1, `/own/2.css`: 1, `<li class="day">`: 1,
 			`formaction="` + base + `/m/1/4/delete"`: 0, // that was the delete
 			`formaction="` + base + `/m/1/3/delete"`: 1,
-			"<script": 0, "style=": 0, "hx-partial": 0,
+			"<script":                                0, "style=": 0, "hx-partial": 0,
 		} {
 			if got := strings.Count(page, text); got != want {
 				t.Errorf("%q is there %d times, want %d, in\n%s", text, got, want, page)

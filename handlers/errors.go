@@ -6,6 +6,7 @@ import (
 	"net/http"
 
 	"hubbub/hub"
+	"hubbub/live"
 	"hubbub/locale"
 	"hubbub/store"
 )
@@ -29,8 +30,11 @@ var (
 	errBadRequest      = &failure{http.StatusBadRequest, func(l *locale.Locale) locale.Failure { return l.BadRequest }}
 	errPasswordChanged = &failure{http.StatusConflict, func(l *locale.Locale) locale.Failure { return l.PasswordChangedMeanwhile }}
 	errTooLarge        = &failure{http.StatusRequestEntityTooLarge, func(l *locale.Locale) locale.Failure { return l.TooLarge }}
+	errManyConnections = &failure{http.StatusTooManyRequests, func(l *locale.Locale) locale.Failure { return l.TooManyConnections }}
 	errManyPosts       = &failure{http.StatusTooManyRequests, func(l *locale.Locale) locale.Failure { return l.TooManyPosts }}
 	errManyLogins      = &failure{http.StatusTooManyRequests, func(l *locale.Locale) locale.Failure { return l.TooManySignIns }}
+	errManyReactions   = &failure{http.StatusConflict, func(l *locale.Locale) locale.Failure { return locale.Failure{Title: l.React, Text: l.TooManyReactions} }}
+	errManyPins        = &failure{http.StatusConflict, func(l *locale.Locale) locale.Failure { return locale.Failure{Title: l.Pin, Text: l.TooManyPins} }}
 	errTimeout         = &failure{http.StatusServiceUnavailable, func(l *locale.Locale) locale.Failure { return l.Timeout }}
 	errUnavailable     = &failure{http.StatusServiceUnavailable, func(l *locale.Locale) locale.Failure { return l.Unavailable }}
 	errInternal        = &failure{http.StatusInternalServerError, func(l *locale.Locale) locale.Failure { return l.ServerError }}
@@ -52,6 +56,8 @@ func failureOf(err error) *failure {
 		return errNotYours
 	case errors.Is(err, store.ErrPasswordChanged):
 		return errPasswordChanged
+	case errors.Is(err, live.ErrTooMany):
+		return errManyConnections
 	case errors.Is(err, store.ErrClosed), errors.Is(err, hub.ErrRestart), store.Unavailable(err):
 		return errUnavailable
 	case errors.Is(err, context.DeadlineExceeded):

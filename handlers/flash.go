@@ -25,6 +25,7 @@ const (
 	flashPasswordRemoved = "password-removed"
 	flashMessageDeleted  = "message-deleted"
 	flashMarkedUnread    = "marked-unread"
+	flashMessageEdited   = "message-edited"
 )
 
 func flashOf(l *locale.Locale, name, about string) (components.Flash, bool) {
@@ -47,6 +48,8 @@ func flashOf(l *locale.Locale, name, about string) (components.Flash, bool) {
 		return components.Flash{Kind: components.Success, Text: l.PasswordRemoved}, true
 	case flashMessageDeleted:
 		return components.Flash{Kind: components.Info, Text: l.MessageDeleted}, true
+	case flashMessageEdited:
+		return components.Flash{Kind: components.Success, Text: l.MessageEdited}, true
 	case flashMarkedUnread:
 		return components.Flash{Kind: components.Info, Text: l.MarkedUnread(about)}, true
 	}

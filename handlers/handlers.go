@@ -46,6 +46,7 @@ type Handlers struct {
 	sessions *scs.SessionManager
 	buffers  buffers // for pages
 	posts    *limiter
+	writes   *limiter
 	logins   *limiter
 	hashing  chan struct{} // room for the password hashes computed at once
 	work     sync.WaitGroup
@@ -58,6 +59,7 @@ func New(o Options) *Handlers {
 	h := &Handlers{
 		Options: o,
 		posts:   newLimiter(o.PostRate),
+		writes:  newLimiter(writeRate(o.PostRate)),
 		logins:  newLimiter(o.LoginRate),
 		hashing: make(chan struct{}, maxHashing),
 	}
@@ -105,6 +107,7 @@ func (h *Handlers) sweep(ctx context.Context) {
 			return
 		case now := <-tick.C:
 			h.posts.sweep(now)
+			h.writes.sweep(now)
 			h.logins.sweep(now)
 			if err := h.Store.Sessions().DeleteExpired(ctx, now); err != nil && ctx.Err() == nil {
 				h.Log.Error("expired sessions were not deleted", "error", err)

@@ -406,6 +406,7 @@ var (
 	rowsIn   = regexp.MustCompile(`<li id="m-(\d+)" data-revision="(\d+)" `)
 	framesIn = regexp.MustCompile(`^(?:` + rowsIn.String() +
 		`|<hx-partial hx-target="#m-(\d+)" hx-swap="delete" data-revision="(\d+)"></hx-partial>` +
+		`|<hx-partial hx-target="#m-(\d+)" hx-swap="outerHTML" data-revision="(\d+)">` +
 		`|<hx-partial hx-target="#messages" hx-swap="innerHTML" data-revision="(\d+)">|</hx-partial>)`)
 )
 
@@ -480,10 +481,16 @@ func (r *replica) apply(t testing.TB, frame string) {
 			delete(r.rows, number(t, m[3]))
 			revision = m[4]
 		case m[5] != "":
+			html, rest, _ := strings.Cut(frame, "</hx-partial>")
+			if id := number(t, m[5]); r.rows[id] != "" {
+				r.rows[id] = html
+			}
+			frame, revision = rest, m[6]
+		case m[7] != "":
 			clear(r.rows)
 			r.revision = 0
 			r.replaced++
-			revision = m[5]
+			revision = m[7]
 		}
 		r.revision = max(r.revision, number(t, revision))
 	}

@@ -27,11 +27,34 @@ type channelJSON struct {
 
 // messageJSON is a message as JSON.
 type messageJSON struct {
-	ID       int64     `json:"id"`
-	Revision int64     `json:"revision"`
-	Author   userJSON  `json:"author"`
-	PostedAt time.Time `json:"posted_at"`
-	Body     string    `json:"body"`
+	ID        int64          `json:"id"`
+	Revision  int64          `json:"revision"`
+	Author    userJSON       `json:"author"`
+	PostedAt  time.Time      `json:"posted_at"`
+	EditedAt  *time.Time     `json:"edited_at,omitempty"`
+	Body      string         `json:"body"`
+	ReplyTo   int64          `json:"reply_to,omitempty"`
+	Replies   int            `json:"replies,omitempty"`
+	Reactions []reactionJSON `json:"reactions,omitempty"`
+	Pinned    bool           `json:"pinned,omitempty"`
+}
+
+// reactionJSON is a reaction as JSON.
+type reactionJSON struct {
+	Emoji string  `json:"emoji"`
+	By    []int64 `json:"by"`
+}
+
+// threadJSON is a message and what answers it as JSON.
+type threadJSON struct {
+	Message messageJSON   `json:"message"`
+	Replies []messageJSON `json:"replies"`
+}
+
+// versionJSON is what a message said before an edit, as JSON.
+type versionJSON struct {
+	Body      string    `json:"body"`
+	WrittenAt time.Time `json:"written_at"`
 }
 
 // userJSON is a user as JSON.
@@ -45,7 +68,7 @@ type userJSON struct {
 func (h *Handlers) roomAsJSON(q *request, room store.Channel, before, after int64) (answer, error) {
 	page := roomJSON{
 		Room:     channelJSON{room.ID, room.Name, h.base + components.ChannelPath(room.Name)},
-		Revision: room.Revision, Messages: []messageJSON{},
+		Revision: room.Revision,
 	}
 	var messages []store.Message
 	var err error
@@ -69,12 +92,39 @@ func (h *Handlers) roomAsJSON(q *request, room store.Channel, before, after int6
 			page.Before = messages[0].ID
 		}
 	}
-	for _, m := range messages {
-		page.Messages = append(page.Messages, messageAsJSON(m))
-	}
+	page.Messages = messagesAsJSON(messages)
 	return answer{status: http.StatusOK, value: page}, nil
 }
 
 func messageAsJSON(m store.Message) messageJSON {
-	return messageJSON{ID: m.ID, Revision: m.Revision, Author: userJSON{m.AuthorID, m.AuthorName}, PostedAt: m.PostedAt, Body: m.Body}
+	j := messageJSON{
+		ID: m.ID, Revision: m.Revision, Author: userJSON{m.AuthorID, m.AuthorName}, PostedAt: m.PostedAt, Body: m.Body,
+		Replies: m.Replies, Pinned: m.Pinned,
+	}
+	if !m.EditedAt.IsZero() {
+		j.EditedAt = &m.EditedAt
+	}
+	if m.ReplyTo != nil {
+		j.ReplyTo = m.ReplyTo.ID
+	}
+	for _, r := range m.Reactions {
+		j.Reactions = append(j.Reactions, reactionJSON{r.Emoji, r.By})
+	}
+	return j
+}
+
+func messagesAsJSON(messages []store.Message) []messageJSON {
+	all := make([]messageJSON, 0, len(messages))
+	for _, m := range messages {
+		all = append(all, messageAsJSON(m))
+	}
+	return all
+}
+
+func versionsAsJSON(versions []store.Version) []versionJSON {
+	all := make([]versionJSON, 0, len(versions))
+	for _, v := range versions {
+		all = append(all, versionJSON{v.Body, v.WrittenAt})
+	}
+	return all
 }

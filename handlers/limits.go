@@ -7,8 +7,6 @@ import (
 	"time"
 
 	"golang.org/x/time/rate"
-
-	"hubbub/components"
 )
 
 // retryAfter is how long somebody who was too fast is asked to wait.
@@ -65,4 +63,27 @@ func addressKey(ip string) string {
 }
 
 // viewerKey is the viewer's key in a limiter.
-func viewerKey(p *components.Page) string { return strconv.FormatInt(p.Viewer.ID, 10) }
+func viewerKey(q *request) string { return strconv.FormatInt(q.viewer.ID, 10) }
+
+// leastWriteRate is how many writes beside posts a user may make in a minute at
+// least, however few posts are allowed: script tells of typing and reading too.
+const leastWriteRate = 240
+
+// writeRate returns how many writes beside posts a user may make in a minute, 0
+// for any number.
+func writeRate(postRate int) int {
+	if postRate == 0 {
+		return 0
+	}
+	return max(2*postRate, leastWriteRate)
+}
+
+// paced bounds how fast one user may write, so that nobody else waits for it.
+func (h *Handlers) paced(next handler) handler {
+	return func(q *request) (answer, error) {
+		if !h.writes.allow(viewerKey(q)) {
+			return answer{}, errManyPosts
+		}
+		return next(q)
+	}
+}

@@ -1,6 +1,7 @@
 package handlers
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"errors"
@@ -36,16 +37,28 @@ func bodyError(l *locale.Locale, err error, typed string) string {
 	}
 }
 
-// post adds a message to a room.
+// post adds a message to a room. Refused, its text stays where it was typed: in
+// the composer, or on the page of the message that it answers.
 func (h *Handlers) post(q *request) (answer, error) {
 	room, err := h.findRoom(q)
 	if err != nil {
 		return answer{}, err
 	}
 	typed, key := q.PostForm.Get("body"), q.PostForm.Get("key")
+	replyTo, err := position(q.PostForm, "reply_to")
+	if err != nil {
+		return answer{}, err
+	}
 	refuse := func(status int, sentence string) (answer, error) {
 		if q.isHTMX() {
 			return answer{status: status, fragment: components.ComposerError(q.page, sentence), target: "#composer-error", swap: "innerHTML"}, nil
+		}
+		if replyTo != 0 {
+			a, err := h.threadOf(q, room, replyTo, 0, components.ThreadView{Body: typed, Error: sentence, Key: key})
+			if !errors.Is(err, store.ErrNotFound) {
+				a.status = status
+				return a, err
+			}
 		}
 		return h.newestOf(q, status, components.ChannelView{Channel: room, Body: typed, Error: sentence, Key: key})
 	}
@@ -57,20 +70,22 @@ func (h *Handlers) post(q *request) (answer, error) {
 	if err != nil {
 		return refuse(http.StatusUnprocessableEntity, bodyError(q.page.Locale, err, typed))
 	}
-	if !h.posts.allow(viewerKey(q.page)) {
+	if !h.posts.allow(viewerKey(q)) {
 		a, err := refuse(http.StatusTooManyRequests, q.page.Locale.TooManyPosts.Text)
 		a.retryAfter = retryAfter
 		return a, err
 	}
-	m, err := h.Store.Post(q.Context(), q.scope, room, *q.viewer, store.Draft{Body: body, Key: key}, time.Now())
-	if errors.Is(err, store.ErrKeyUsed) {
+	m, err := h.Store.Post(q.Context(), q.scope, room, *q.viewer, store.Draft{Body: body, Key: key, ReplyTo: replyTo}, time.Now())
+	switch {
+	case errors.Is(err, store.ErrKeyUsed):
 		key = "" // the page that is answered with gets another
 		return refuse(http.StatusConflict, q.page.Locale.KeyUsed)
-	}
-	if err != nil {
+	case errors.Is(err, store.ErrNoTarget):
+		return refuse(http.StatusConflict, q.page.Locale.ReplyGone)
+	case err != nil:
 		return answer{}, err
 	}
-	a := leadsTo(components.ChannelPath(room.Name))
+	a := leadsTo(cmp.Or(localPath(q.PostForm.Get("next")), components.ChannelPath(room.Name)))
 	if !m.Deleted { // posted before with this key, and gone
 		a.fragment = components.MessageRow(h.base, m, h.Zone)
 	}
@@ -131,21 +146,6 @@ func (h *Handlers) message(q *request) (answer, error) {
 	messages = append(append(messages, m), newer...)
 	view.Newer = messages[len(messages)-1].ID
 	return h.earlierOf(q, view, messages)
-}
-
-// thread shows a message's own page.
-func (h *Handlers) thread(q *request) (answer, error) {
-	room, m, err := h.findMessage(q)
-	if err != nil {
-		return answer{}, err
-	}
-	row, err := components.NewRow(q.Context(), h.base, m, h.Zone)
-	if err != nil {
-		return answer{}, err
-	}
-	a := shows(components.Thread(q.page, components.ThreadView{Channel: room, Row: row, IsOwn: m.AuthorID == q.viewer.ID}))
-	a.value = messageAsJSON(m)
-	return a, nil
 }
 
 // deleteMessage takes one of the viewer's own messages away.

@@ -51,15 +51,23 @@ func (h *Handlers) Routes() http.Handler {
 
 	// Messages.
 	on("POST /channels/{channel}/messages", signedIn(h.post))
-	on("POST /channels/{channel}/messages/{id}/delete", signedIn(h.deleteMessage))
+	on("POST /channels/{channel}/messages/{id}/delete", signedIn(h.paced(h.deleteMessage)))
 	on("GET /m/{room}/{id}", signedIn(h.message))
 	on("GET /m/{room}/{id}/thread", signedIn(h.thread))
-	on("POST /m/{room}/{id}/delete", signedIn(h.deleteMessage))
+	on("GET /m/{room}/{id}/edit", signedIn(h.edit))
+	on("POST /m/{room}/{id}/edit", signedIn(h.paced(h.editMessage)))
+	on("GET /m/{room}/{id}/history", signedIn(h.history))
+	on("POST /m/{room}/{id}/delete", signedIn(h.paced(h.deleteMessage)))
+	on("POST /m/{room}/{id}/reactions", signedIn(h.paced(h.react)))
+	on("POST /m/{room}/{id}/pin", signedIn(h.paced(h.pin)))
+	on("GET /channels/{channel}/pins", signedIn(h.pins))
+	on("POST /m/{room}/{id}/save", signedIn(h.paced(h.save)))
+	on("GET /saved", signedIn(h.saved))
 
 	// What is read, and who types.
-	on("POST /channels/{channel}/read", signedIn(h.read))
-	on("POST /channels/{channel}/unread", signedIn(h.markUnread))
-	on("POST /channels/{channel}/typing", signedIn(h.typing))
+	on("POST /channels/{channel}/read", signedIn(h.paced(h.read)))
+	on("POST /channels/{channel}/unread", signedIn(h.paced(h.markUnread)))
+	on("POST /channels/{channel}/typing", signedIn(h.paced(h.typing)))
 
 	// A page that answered a form stands at the form's address. Asked for
 	// again, that leads to where the form is.

@@ -92,7 +92,8 @@ func (h *Handlers) replacePassword(ctx context.Context, viewer *store.User, pass
 // ownStyle is the stylesheet that tells a user's own rows from others'. Rows
 // are the same for everyone; what differs is which of these a page links to.
 func (h *Handlers) ownStyle(w http.ResponseWriter, r *http.Request) {
-	serveStyle(w, r, "public, max-age=86400", components.OwnCSS)
+	l := locale.Match(r.URL.Query().Get("lang"), "")
+	serveStyle(w, r, "public, max-age=86400", func(id int64) string { return components.OwnCSS(id, l) })
 }
 
 // serveStyle answers with the style sheet for the id in a request's path.

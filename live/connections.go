@@ -2,6 +2,7 @@ package live
 
 import (
 	"context"
+	"errors"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -30,23 +31,60 @@ type connection struct {
 type connections struct {
 	mu     sync.Mutex
 	byUser map[int64][]*connection
+	counts map[int64]int // by user, those that are still being made too
 	ending bool
 	open   sync.WaitGroup
 }
 
-// begin counts a connection in, unless the node is stopping.
-func (all *connections) begin() bool {
+// How many connections to this node one user may have, and how many may be open
+// to tell browsers that they are signed out.
+const (
+	maxPerUser   = 64
+	maxSignedOut = 1000
+)
+
+// ErrTooMany says that a user has as many connections as one may have.
+var ErrTooMany = errors.New("too many live connections")
+
+// begin counts a connection of a user in, 0 for nobody. It fails with
+// hub.ErrRestart or ErrTooMany.
+func (all *connections) begin(userID int64) error {
 	all.mu.Lock()
 	defer all.mu.Unlock()
 	if all.ending {
-		return false
+		return hub.ErrRestart
 	}
+	if all.counts == nil {
+		all.counts = map[int64]int{}
+	}
+	if n := all.counts[userID]; n >= maxSignedOut || userID != 0 && n >= maxPerUser {
+		return ErrTooMany
+	}
+	all.counts[userID]++
 	all.open.Add(1)
-	return true
+	return nil
 }
 
 // end counts a connection out.
-func (all *connections) end() { all.open.Done() }
+func (all *connections) end(userID int64) {
+	all.mu.Lock()
+	if all.counts[userID]--; all.counts[userID] == 0 {
+		delete(all.counts, userID)
+	}
+	all.mu.Unlock()
+	all.open.Done()
+}
+
+// beginWork counts in what is done for a connection beside it, unless the node
+// is stopping. The caller counts it out of open.
+func (all *connections) beginWork() bool {
+	all.mu.Lock()
+	defer all.mu.Unlock()
+	if !all.ending {
+		all.open.Add(1)
+	}
+	return !all.ending
+}
 
 // stop ends all connections and lets none in any more.
 func (all *connections) stop() {
@@ -152,10 +190,10 @@ func (all *connections) check(c *connection, now time.Time) {
 	case t.wire.stalls():
 		_ = t.wire.Close() // the write that hangs fails
 	case t.wire.writing.Load() > 0: // a ping would have to wait, and be given up
-	case t.isSilent() && all.begin():
+	case t.isSilent() && all.beginWork():
 		c.subscriber.Send(hub.NewFrame([]byte(" "))) // which script can see
 		go func() {
-			defer all.end()
+			defer all.open.Done()
 			if err := t.ping(); err != nil {
 				c.subscriber.End(err)
 			}

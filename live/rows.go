@@ -117,6 +117,14 @@ func (s *Server) row(ctx context.Context, m store.Message) (_ hub.Row, err error
 	row, err := components.NewRow(ctx, s.Base, m, s.Zone)
 	return hub.Row{
 		ID: m.ID, Revision: m.Revision, AuthorID: m.AuthorID, PostedAt: m.PostedAt,
-		Content: maphash.String(s.seed, m.Body), HTML: row.HTML,
+		Content: s.digest(m), HTML: row.HTML,
 	}, err
+}
+
+// digest returns a number that differs where what rows show of a message does.
+func (s *Server) digest(m store.Message) uint64 {
+	if m.Revision == m.ID {
+		return maphash.String(s.seed, m.Body)
+	}
+	return maphash.String(s.seed, fmt.Sprint(m.Body, m.EditedAt, m.ReplyTo, m.Replies, m.Reactions, m.Mentions, m.Pinned))
 }

@@ -94,11 +94,15 @@ type transport interface {
 // rights, limits and errors. An error that it returns is to be answered for;
 // where it returns nil it has answered.
 func (s *Server) Serve(w http.ResponseWriter, r *http.Request, q Request) error {
-	if !s.connections.begin() {
-		return hub.ErrRestart
+	var userID int64
+	if q.Viewer != nil {
+		userID = q.Viewer.ID
+	}
+	if err := s.connections.begin(userID); err != nil {
+		return err
 	}
 	// What it keeps is copied: a part of a string holds on to all of it.
-	c := &connection{news: strings.Clone(q.News), tab: strings.Clone(q.Tab)}
+	c := &connection{userID: userID, news: strings.Clone(q.News), tab: strings.Clone(q.Tab)}
 	c.reading.Store(q.IsReading)
 	isHandedOver := false // to what goes on when this has returned
 	defer func() {
@@ -110,7 +114,7 @@ func (s *Server) Serve(w http.ResponseWriter, r *http.Request, q Request) error 
 			c.subscriber.Close()
 		}
 		s.connections.remove(c)
-		s.connections.end()
+		s.connections.end(userID)
 	}()
 	// Subscribed before the handshake: what is posted meanwhile waits.
 	if q.Refusal == nil {
@@ -146,7 +150,7 @@ func (s *Server) Serve(w http.ResponseWriter, r *http.Request, q Request) error 
 // its page holds.
 func (s *Server) subscribe(ctx context.Context, c *connection, q Request) (err error) {
 	viewer := q.Viewer
-	c.userID, c.token, c.deadline = viewer.ID, strings.Clone(q.Token), q.Deadline
+	c.token, c.deadline = strings.Clone(q.Token), q.Deadline
 	if q.Room == nil {
 		c.subscriber = s.hubs.NewSubscriber()
 		return nil

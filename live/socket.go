@@ -44,7 +44,7 @@ func (s *Server) serveWebSocket(w http.ResponseWriter, r *http.Request, c *conne
 		if c.subscriber != nil {
 			c.subscriber.Close()
 		}
-		s.connections.end()
+		s.connections.end(c.userID)
 		return nil //nolint:nilerr // upgrade has answered
 	}
 	c.socket = t
@@ -56,7 +56,7 @@ func (s *Server) serveWebSocket(w http.ResponseWriter, r *http.Request, c *conne
 			c.subscriber.Close()
 		}
 		go func() {
-			defer s.connections.end()
+			defer s.connections.end(c.userID)
 			t.close(refusal)
 		}()
 		return nil
@@ -64,7 +64,7 @@ func (s *Server) serveWebSocket(w http.ResponseWriter, r *http.Request, c *conne
 	c.subscriber.OnSlow(func() { go t.wire.Close() }) // which may take a while over TLS
 	t.reading.Go(func() { c.subscriber.End(t.read()) })
 	c.subscriber.Serve(t.send, func(reason error) {
-		defer s.connections.end()
+		defer s.connections.end(c.userID)
 		s.unregister(context.Background(), c, reason)
 		t.close(reason)
 	})

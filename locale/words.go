@@ -100,40 +100,71 @@ type Words struct {
 	UnreadAfterCount     string // follows a count, for those who only hear it
 
 	// Messages.
-	NowInChannel    func(name string) string
-	Messages        func(channel string) string // the name of the list
-	TimesIn         func(zone string) string    // stands where no script makes times local
-	NoMessages      string
-	EarlierMessages string
-	NewerMessages   string
-	NewestMessages  string // leads from earlier ones back to the live page
-	NewMessages     string // some have come while the viewer read further up
-	Message         func(channel string) string
-	Send            string
-	SendKeys        string // what sends, below the composer
-	SendKeysEnter   string // the same when Enter sends
-	ComposerOptions string // opens the menu with the switch
-	EnterSends      string // the switch
-	EnterSendsHint  string // what Enter does otherwise
-	Delete          string
-	MessageDeleted  string
-	MarkUnread      string // from this message on
-	MarkUnreadMode  string // leads to the page with a button at each message
-	MarkUnreadDone  string // leads back
-	MarkedUnread    func(channel string) string
-	NewLine         string                      // stands before the first new message
-	FirstNewMessage string                      // the same, where it is further up than the page
-	HereNow         string                      // stands over the names of those in the channel
-	HereAfterCount  string                      // follows their number, for those who only hear it
-	TypingOne       string                      // follows the name of the one who types
-	TypingAnd       string                      // stands between the names of two
-	TypingTwo       string                      // follows them
-	TypingSeveral   string                      // stands for more than two
-	MessageIn       func(channel string) string // title of a message's own page
-	ShowInChannel   string                      // leads from there to the message among the others
-	MessageEmpty    string
-	MessageTooLong  func(excess, max int) string
-	KeyInvalid      string
+	NowInChannel      func(name string) string
+	Messages          func(channel string) string // the name of the list
+	TimesIn           func(zone string) string    // stands where no script makes times local
+	NoMessages        string
+	EarlierMessages   string
+	NewerMessages     string
+	NewestMessages    string // leads from earlier ones back to the live page
+	NewMessages       string // some have come while the viewer read further up
+	Message           func(channel string) string
+	Send              string
+	SendKeys          string // what sends, below the composer
+	SendKeysEnter     string // the same when Enter sends
+	ComposerOptions   string // opens the menu with the switch
+	EnterSends        string // the switch
+	EnterSendsHint    string // what Enter does otherwise
+	Delete            string
+	MessageDeleted    string
+	MarkUnread        string // from this message on
+	MarkUnreadMode    string // leads to the page with a button at each message
+	MarkUnreadDone    string // leads back
+	MarkedUnread      func(channel string) string
+	NewLine           string // stands before the first new message
+	FirstNewMessage   string // the same, where it is further up than the page
+	HereNow           string // stands over the names of those in the channel
+	HereAfterCount    string // follows their number, for those who only hear it
+	TypingOne         string // follows the name of the one who types
+	TypingAnd         string // stands between the names of two
+	TypingTwo         string // follows them
+	TypingSeveral     string // stands for more than two
+	Edit              string
+	EditTitle         string
+	EditYours         string
+	EditConflict      string
+	EditPresent       string
+	EditEmpty         string
+	Cancel            string
+	SaveEdit          string
+	HistoryTitle      string
+	Edited            string // stands in rows, before a time
+	QuoteGone         string // stands in rows, for what was answered
+	RepliesAfterCount string // stands in rows, after a count of two or more
+	ReplyAfterOne     string // stands in rows, after 1
+	Reply             string
+	ReplyGone         string
+	React             string
+	TooManyReactions  string
+	Pin               string
+	Unpin             string
+	TooManyPins       string
+	NoPins            string
+	Save              string
+	Unsave            string
+	SavedTitle        string
+	NoSaved           string
+	DeleteAsk         string
+	DeleteWarning     string
+	MessageEdited     string
+	Replies           func(n int) string
+	PinsTitle         func(channel string) string
+
+	MessageIn      func(channel string) string // title of a message's own page
+	ShowInChannel  string                      // leads from there to the message among the others
+	MessageEmpty   string
+	MessageTooLong func(excess, max int) string
+	KeyInvalid     string
 
 	// How live a channel's page is.
 	StateConnecting   string // of a page that has just come
@@ -161,6 +192,7 @@ type Words struct {
 	TooManySignIns           Failure // 429
 	ServerError              Failure // 500
 	Unavailable              Failure // 503
+	TooManyConnections       Failure
 	KeyUsed                  string  // of a form under whose key something else was posted
 	PasswordChangedMeanwhile Failure // by somebody else, since the form was shown
 	Kept                     string  // names the text that could not be taken
