@@ -47,7 +47,7 @@ func TestChannels(t *testing.T) {
 	})
 }
 
-// TestEnsureChannel furnishes a new installation and leaves any other alone.
+// TestEnsureChannel makes a first channel in a new installation and none in others.
 func TestEnsureChannel(t *testing.T) {
 	onBoth(t, func(t *testing.T, database string) {
 		s := openStore(t, database)

@@ -32,7 +32,7 @@ type engine interface {
 	// snapshot is the kind of transaction in which all reads see one moment.
 	snapshot() *sql.TxOptions
 
-	// shared says whether other nodes write to the database as well.
+	// shared reports whether other nodes write to the database as well.
 	shared() bool
 
 	// writeLimit is how long a transaction that writes may take, 0 for as long
@@ -51,11 +51,11 @@ type engine interface {
 	// commits would be lost.
 	intact() error
 
-	// blocked says whether a write failed because others have locked for too long
+	// blocked reports whether a write failed because others have locked for too long
 	// what it needs.
 	blocked(err error) bool
 
-	// collided says whether a transaction failed, and was undone, only because
+	// collided reports whether a transaction failed, and was undone, only because
 	// of another that ran at the same time.
 	collided(err error) bool
 }

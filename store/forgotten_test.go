@@ -12,7 +12,7 @@ import (
 )
 
 // firewall passes connections on until it forgets them: what is sent on those
-// then comes to nobody, and nobody is told.
+// then reaches nobody, and they are not closed.
 type firewall struct {
 	net.Listener
 	end context.CancelFunc // ends all connections
@@ -71,8 +71,8 @@ type sink func(b []byte) (int, error)
 
 func (w sink) Write(b []byte) (int, error) { return w(b) }
 
-// TestForgotten reads and writes soon, though all connections are dead and
-// nobody was told.
+// TestForgotten reads and writes soon, though all connections are dead without
+// being closed.
 func TestForgotten(t *testing.T) {
 	t.Parallel()
 	f, database := behindFirewall(t, newPostgres(t))
@@ -89,7 +89,7 @@ func TestForgotten(t *testing.T) {
 	}
 	work.Wait()
 	f.forget()
-	time.Sleep(maxTrust) // those that were used just now are believed to live
+	time.Sleep(maxIdle) // those that were used just now are not tried
 
 	const soon = 2*maxPing + time.Second
 	ctx, cancel := context.WithTimeout(t.Context(), soon)

@@ -15,14 +15,14 @@ import (
 )
 
 // TestRevisions has many post and delete in several channels at once: each
-// channel counts its changes 1, 2, 3 ... and its listener hears them so.
+// channel counts its changes 1, 2, 3 ... and its listener gets them in that order.
 func TestRevisions(t *testing.T) {
 	onBoth(t, func(t *testing.T, database string) {
 		s := openStore(t, database)
-		heard := map[int64][]int64{} // written by the writer alone, read after Close
+		sent := map[int64][]int64{} // written by the writer alone, read after Close
 		s.Listen(func(changes []Change) {
 			for _, m := range messagesIn(changes) {
-				heard[m.ChannelID] = append(heard[m.ChannelID], m.Revision)
+				sent[m.ChannelID] = append(sent[m.ChannelID], m.Revision)
 			}
 		})
 		var channels []Channel
@@ -69,25 +69,25 @@ func TestRevisions(t *testing.T) {
 		}
 		check(t, s.Close())
 		for _, c := range channels {
-			equal(t, "heard in "+c.Name, heard[c.ID], upTo(perChannel))
+			equal(t, "sent in "+c.Name, sent[c.ID], upTo(perChannel))
 		}
 	})
 }
 
-// TestListener is told of what is durable, before the write returns.
+// TestListener gets what is durable, before the write returns.
 func TestListener(t *testing.T) {
 	onBoth(t, func(t *testing.T, database string) {
 		s := openStore(t, database)
 		other := openReader(t, database)
-		var heard []Message
+		var sent []Message
 		s.Listen(func(changes []Change) {
 			for _, m := range messagesIn(changes) {
 				var deleted bool
 				if err := other.QueryRow(`SELECT deleted FROM messages WHERE channel_id = $1 AND revision = $2`, m.ChannelID, m.Revision).Scan(&deleted); err != nil || deleted != m.Deleted {
-					t.Errorf("told of %+v, another reader sees %v, %v", m, deleted, err)
+					t.Errorf("sent %+v, another reader sees %v, %v", m, deleted, err)
 				}
 			}
-			heard = append(heard, messagesIn(changes)...)
+			sent = append(sent, messagesIn(changes)...)
 		})
 		c, u := newChannel(t, s, "general"), newUser(t, s, "Anna")
 		m := post(t, s, c, u, "hello")
@@ -101,11 +101,11 @@ func TestListener(t *testing.T) {
 		check(t, s.DeleteMessage(t.Context(), own(u.ID), c.ID, m.ID))
 		gone := want
 		gone.Revision, gone.Deleted, gone.Body = 2, true, ""
-		if !reflect.DeepEqual(heard, []Message{want, gone}) {
-			t.Errorf("heard %+v, want %+v", heard, []Message{want, gone})
+		if !reflect.DeepEqual(sent, []Message{want, gone}) {
+			t.Errorf("sent %+v, want %+v", sent, []Message{want, gone})
 		}
-		if err := s.DeleteMessage(t.Context(), own(u.ID), c.ID, m.ID); err != nil || len(heard) != 2 {
-			t.Errorf("a second delete: %v, heard %d changes", err, len(heard))
+		if err := s.DeleteMessage(t.Context(), own(u.ID), c.ID, m.ID); err != nil || len(sent) != 2 {
+			t.Errorf("a second delete: %v, sent %d changes", err, len(sent))
 		}
 	})
 }

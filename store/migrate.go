@@ -60,7 +60,7 @@ func migrateAlone(ctx context.Context, engine engine, conn *sql.Conn) error {
 // lockPause is how long a migration leaves a lock to others that it did not get.
 const lockPause = 2 * time.Second
 
-// stepBack does something again, till a limit, where others keep a lock from it
+// stepBack does something again, until a limit, where others keep a lock from it
 // as a backup does. To wait for that would hold up all who come after: they
 // queue behind it.
 func stepBack(ctx context.Context, engine engine, limit time.Duration, do func() error) error {

@@ -162,8 +162,8 @@ func TestAloneEnds(t *testing.T) {
 	}
 }
 
-// TestAloneWaits waits for another that is alone only so long, and then says so,
-// but heeds a stop before.
+// TestAloneWaits waits for another that is alone until a limit, and then fails. It
+// ends with its context before that.
 func TestAloneWaits(t *testing.T) {
 	t.Parallel()
 	engine := must[*postgres](t)(postgresAt(newPostgres(t)))
@@ -316,7 +316,7 @@ func TestOpenSettings(t *testing.T) {
 	}
 }
 
-// TestOpenTwice keeps a second node away from a folder, till the first has ended.
+// TestOpenTwice keeps a second node away from a folder, until the first has ended.
 func TestOpenTwice(t *testing.T) {
 	t.Parallel()
 	dir := newSQLite(t)

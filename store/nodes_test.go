@@ -32,11 +32,11 @@ func TestNodesWriteAtOnce(t *testing.T) {
 		channels = append(channels, newChannel(t, a, fmt.Sprint("channel ", i)))
 	}
 	const authors, posts = 8, 30
-	var told sync.Map // the changes that the listeners were told of
+	var sent sync.Map // the changes that the listeners got
 	for _, s := range nodes {
 		s.Listen(func(changes []Change) {
 			for _, m := range messagesIn(changes) {
-				if _, twice := told.LoadOrStore([2]int64{m.ChannelID, m.Revision}, m); twice {
+				if _, twice := sent.LoadOrStore([2]int64{m.ChannelID, m.Revision}, m); twice {
 					t.Errorf("revision %d of channel %d was given twice", m.Revision, m.ChannelID)
 				}
 			}
@@ -77,8 +77,8 @@ func TestNodesWriteAtOnce(t *testing.T) {
 		_, revision, err := b.Newest(t.Context(), Everything(), c.ID, 1)
 		check(t, err)
 		for n := range revision {
-			if _, ok := told.Load([2]int64{c.ID, n + 1}); !ok {
-				t.Errorf("nobody was told of revision %d of %q", n+1, c.Name)
+			if _, ok := sent.Load([2]int64{c.ID, n + 1}); !ok {
+				t.Errorf("nobody was sent revision %d of %q", n+1, c.Name)
 			}
 		}
 		changes, at, err := a.Changes(t.Context(), Everything(), c.ID, 0, 1<<20)
@@ -129,8 +129,8 @@ func TestNodesSeeEachOther(t *testing.T) {
 	}
 }
 
-// TestNodesHear has a node learn of channels that another makes and changes.
-func TestNodesHear(t *testing.T) {
+// TestNodesNoteChannels has a node learn of channels that another makes and changes.
+func TestNodesNoteChannels(t *testing.T) {
 	t.Parallel()
 	database := newPostgres(t)
 	a, b, c := openStore(t, database), openStore(t, database), openStore(t, database)
@@ -146,7 +146,7 @@ func TestNodesHear(t *testing.T) {
 	if isNew, err := b.NoteChannel(t.Context(), first.ID, 0); !isNew || err != nil {
 		t.Errorf("a new channel: %v, %v", isNew, err)
 	}
-	refresh("one that was heard of", []int64{first.ID}, nil)
+	refresh("one that was noted", []int64{first.ID}, nil)
 	refresh("again", nil, nil)
 	if isNew, err := b.NoteChannel(t.Context(), 99, 1); isNew || err != nil {
 		t.Errorf("no channel: %v, %v", isNew, err)
@@ -158,7 +158,7 @@ func TestNodesHear(t *testing.T) {
 	if isNew, err := b.NoteChannel(t.Context(), first.ID, 1); isNew || err != nil {
 		t.Errorf("a known channel: %v, %v", isNew, err)
 	}
-	refresh("a change that was heard of", []int64{first.ID}, nil)
+	refresh("a change that was noted", []int64{first.ID}, nil)
 	post(t, b, first, anna, "of this node")
 	refresh("a change of its own", nil, nil)
 	if _, err := b.NoteChannel(t.Context(), first.ID, 1<<40); err != nil {
@@ -291,7 +291,7 @@ func TestFirstHostAway(t *testing.T) {
 }
 
 // TestNodeGoneInTransaction has a node disappear in the midst of a transaction:
-// the others go on, but for what it has locked, till the server takes that back.
+// the others go on, but for what it has locked, until the server takes that back.
 func TestNodeGoneInTransaction(t *testing.T) {
 	t.Parallel()
 	a, b := newNodes(t)

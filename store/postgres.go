@@ -31,8 +31,8 @@ const (
 const maxLockWait = time.Minute
 
 const (
-	// maxTrust is how long a connection may have been idle to be believed to live.
-	maxTrust = time.Second
+	// maxIdle is how long a connection may have been idle to be used untried.
+	maxIdle = time.Second
 
 	// maxPing is how long the server may take to answer on a connection that was
 	// idle. Two such are tried at most, and after them a new one is made.
@@ -177,13 +177,13 @@ func (e *postgres) connect(conns int, settings ...string) *pool {
 	return &pool{DB: db, unprepared: true}
 }
 
-// isDead tries a connection that was idle before it is used, and has it tried
-// again where it fails, which discards it. A firewall may have forgotten it, or
-// its server's machine be gone: then nobody answers, nobody says so, and what is
-// asked on it would wait for as long as its own time allows. TCP's keepalive is
-// no help, for it rests while there is something to be answered.
+// isDead pings a connection that was idle before it is used, so that database/sql
+// discards it where that fails. A firewall may have forgotten it, or its server's
+// machine may be gone: then nothing answers, and a query would wait for as long as
+// its context allows. TCP's keepalive does not help, because it rests while an
+// answer is awaited.
 func isDead(ctx context.Context, p stdlib.ShouldPingParams) bool {
-	if p.IdleDuration < maxTrust {
+	if p.IdleDuration < maxIdle {
 		return false
 	}
 	ctx, cancel := context.WithTimeout(ctx, maxPing)
@@ -221,8 +221,8 @@ func (e *postgres) alone(ctx context.Context, db *sql.DB, do func(conn *sql.Conn
 	return err
 }
 
-// lockMigrations takes the migrations' lock for a connection. That another has
-// it for longer than the limit is told by an error, for nothing here can say so
+// lockMigrations takes the migrations' lock for a connection. It fails where
+// another has it for longer than the limit, because nothing here can report that
 // and go on: a node that fails to start is started again.
 func lockMigrations(ctx context.Context, conn *sql.Conn, limit time.Duration) error {
 	waiting, cancel := context.WithTimeoutCause(ctx, limit, fmt.Errorf("another Hubbub has been migrating the database for more than %v", limit))
@@ -269,12 +269,12 @@ func (*postgres) blocked(err error) bool { return sqlState(err) == lockNotAvaila
 // lockNotAvailable is PostgreSQL's code for a lock that others kept too long.
 const lockNotAvailable = "55P03"
 
-// postgresUnavailable says whether an error means that PostgreSQL cannot be asked now.
+// postgresUnavailable reports whether an error means that PostgreSQL cannot be asked now.
 func postgresUnavailable(err error) bool {
 	switch state := sqlState(err); {
 	case strings.HasPrefix(state, "08"), // the connection has failed
 		strings.HasPrefix(state, "53"),     // no room on the disk, or for another connection
-		strings.HasPrefix(state, "57"),     // it stops, or starts, or has been told to end this
+		strings.HasPrefix(state, "57"),     // it stops, or starts, or was asked to end this
 		state == "25P03", state == "25P04", // a transaction took too long
 		state == lockNotAvailable,
 		state == "25006": // it is a standby

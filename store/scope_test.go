@@ -7,8 +7,8 @@ import (
 	"time"
 )
 
-// TestScope shows a private channel to its members, and holds what anybody else
-// is told of it to what they are told of a channel that does not exist.
+// TestScope shows a private channel to its members. For anybody else it is the
+// same as a channel that does not exist.
 func TestScope(t *testing.T) {
 	onBoth(t, func(t *testing.T, database string) {
 		s := openStore(t, database)
@@ -119,7 +119,14 @@ func TestScope(t *testing.T) {
 			t.Errorf("the position of one who was removed: %v", err)
 		}
 		wantUnread(t, s, bea)
-		// A scope from before the removal writes no more.
+		// Whoever still reads with a scope from before leaves nothing behind.
+		stale := must[*Positions](t)(s.Positions(t.Context(), added))
+		must[[]Unread](t)(s.Unread(t.Context(), added, stale))
+		wantUnread(t, s, bea)
+		if near := names(s.ChannelsNear(removed, must[*Positions](t)(s.Positions(t.Context(), removed)), 9)); near != "open" {
+			t.Errorf("near, after a read with an old scope: %q", near)
+		}
+		// And writes no more.
 		if err := s.Visit(t.Context(), added, private.ID, 0, noon); !errors.Is(err, ErrNotFound) {
 			t.Errorf("a visit with an old scope: %v", err)
 		}
@@ -261,8 +268,8 @@ func TestOldSessionEnds(t *testing.T) {
 	})
 }
 
-// TestPositionsCountPosts deletes what is read: nothing is unread by that, and
-// what a position is compared with has not moved.
+// TestPositionsCountPosts deletes what is read: that makes nothing unread, and
+// leaves the id that positions are compared with.
 func TestPositionsCountPosts(t *testing.T) {
 	onBoth(t, func(t *testing.T, database string) {
 		s := openStore(t, database)

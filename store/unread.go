@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"slices"
 	"sync"
 	"time"
 )
@@ -38,12 +39,13 @@ func (p *Positions) Of(channelID int64) (id int64, visited bool) {
 	return id, visited
 }
 
-// Positions returns the positions of the scope's user, as they are now.
+// Positions returns the positions of the scope's user, as they are now. They
+// include channels that the user does not see any more, because they may be cached
+// for longer than a scope is true: whoever reads channels by them gives a scope.
 func (s *Store) Positions(ctx context.Context, scope Scope) (*Positions, error) {
 	return s.positions.get(scope.userID, func() (*Positions, error) {
 		rows, err := s.readers.QueryContext(ctx, `
-			SELECT p.channel_id, p.revision, c.kind FROM positions p JOIN channels c ON c.id = p.channel_id
-			WHERE p.user_id = $1 ORDER BY p.visited_at DESC, p.channel_id`, scope.userID)
+			SELECT channel_id, revision FROM positions WHERE user_id = $1 ORDER BY visited_at DESC, channel_id`, scope.userID)
 		if err != nil {
 			return nil, err
 		}
@@ -51,14 +53,11 @@ func (s *Store) Positions(ctx context.Context, scope Scope) (*Positions, error) 
 		p := &Positions{userID: scope.userID, read: map[int64]int64{}, sum: -1}
 		for rows.Next() {
 			var channelID, id int64
-			var kind Kind
-			if err := rows.Scan(&channelID, &id, &kind); err != nil {
+			if err := rows.Scan(&channelID, &id); err != nil {
 				return nil, err
 			}
-			if scope.sees(channelID, kind) {
-				p.read[channelID] = id
-				p.latestFirst = append(p.latestFirst, channelID)
-			}
+			p.read[channelID] = id
+			p.latestFirst = append(p.latestFirst, channelID)
 		}
 		return p, rows.Err()
 	})
@@ -73,6 +72,9 @@ func (s *Store) Position(ctx context.Context, scope Scope, channelID int64) (int
 			SELECT p.revision FROM positions p JOIN channels c ON c.id = p.channel_id
 			WHERE p.user_id = $1 AND p.channel_id = $2 AND c.kind <= $3`, scope.userID, channelID, scope.highest(channelID)).Scan(&id)
 		return id, notFound(err)
+	}
+	if err := s.visible(ctx, scope, channelID); err != nil {
+		return 0, err
 	}
 	p, err := s.Positions(ctx, scope)
 	if err != nil {
@@ -162,7 +164,7 @@ func (s *Store) setPosition(ctx context.Context, scope Scope, channelID int64, s
 // ids. They are shared: do not change them.
 func (s *Store) Unread(ctx context.Context, scope Scope, p *Positions) (_ []Unread, err error) {
 	if s.engine.shared() {
-		return s.countUnread(ctx, scope)
+		return s.countUnread(ctx, scope.userID, scope.sees)
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -172,15 +174,37 @@ func (s *Store) Unread(ctx context.Context, scope Scope, p *Positions) (_ []Unre
 		return nil, nil
 	}
 	if sum != p.sum {
-		if p.unread, err = s.countUnread(ctx, scope); err != nil {
+		if p.unread, err = s.countUnread(ctx, scope.userID, Everything().sees); err != nil {
 			return nil, err
 		}
 		p.sum = sum
 	}
-	return p.unread, nil
+	return s.directory.onlyVisible(scope, p.unread), nil
 }
 
-func (s *Store) countUnread(ctx context.Context, scope Scope) ([]Unread, error) {
+// onlyVisible returns those counts that are of channels which a scope sees.
+func (d *directory) onlyVisible(scope Scope, all []Unread) []Unread {
+	d.mu.RLock()
+	defer d.mu.RUnlock()
+	invisible := func(u Unread) bool {
+		_, err := d.visible(scope, d.byID[u.ChannelID])
+		return err != nil
+	}
+	if !slices.ContainsFunc(all, invisible) {
+		return all
+	}
+	var visible []Unread
+	for _, u := range all {
+		if !invisible(u) {
+			visible = append(visible, u)
+		}
+	}
+	return visible
+}
+
+// countUnread counts the unread messages of a user in the channels that sees
+// reports to be visible.
+func (s *Store) countUnread(ctx context.Context, userID int64, sees func(id int64, kind Kind) bool) ([]Unread, error) {
 	rows, err := s.readers.QueryContext(ctx, `
 		SELECT channel_id, kind, unread FROM (
 			SELECT p.channel_id, c.kind, (SELECT count(*) FROM (
@@ -189,7 +213,7 @@ func (s *Store) countUnread(ctx context.Context, scope Scope) ([]Unread, error) 
 				LIMIT $2) AS waiting) AS unread
 			FROM positions p JOIN channels c ON c.id = p.channel_id
 			WHERE p.user_id = $1 AND c.revision > p.revision) AS changed
-		WHERE unread > 0 ORDER BY channel_id`, scope.userID, MaxUnread)
+		WHERE unread > 0 ORDER BY channel_id`, userID, MaxUnread)
 	if err != nil {
 		return nil, err
 	}
@@ -201,7 +225,7 @@ func (s *Store) countUnread(ctx context.Context, scope Scope) ([]Unread, error) 
 		if err := rows.Scan(&u.ChannelID, &kind, &u.Count); err != nil {
 			return nil, err
 		}
-		if scope.sees(u.ChannelID, kind) {
+		if sees(u.ChannelID, kind) {
 			all = append(all, u)
 		}
 	}

@@ -32,8 +32,8 @@ type User struct {
 // formTime is how long the form that made a user lets the same browser in again.
 const formTime = time.Minute
 
-// MadeBy says whether the form with a key has just made the user. A browser that
-// sends a form twice, as for a double click or after a fault, hears only the
+// MadeBy reports whether the form with a key has just made the user. A browser
+// that sends a form twice, as for a double click or after a fault, takes only the
 // last answer; an earlier one had the cookie without which the name would be
 // lost.
 func (u *User) MadeBy(key string, now time.Time) bool {
@@ -49,7 +49,7 @@ func digest(key string) string {
 	return hex.EncodeToString(sum[:])
 }
 
-// HasPassword says whether the user can sign in by name and password.
+// HasPassword reports whether the user can sign in by name and password.
 func (u *User) HasPassword() bool { return u.Password != "" }
 
 // The column last_channel is of the time before positions.

@@ -270,7 +270,7 @@ func (w *writer) transact(jobs []*write, errs []error) (*tx, error) {
 		case errors.Is(err, errOneFailed) && len(jobs) > 1:
 			attempt = w.attemptAlone
 		case errors.Is(err, errOneFailed):
-			return &tx{}, nil // it was alone, and its caller is told why
+			return &tx{}, nil // it was alone, and its caller gets the error
 		case w.engine.collided(err) && tries < maxTries:
 		default:
 			return t, err
@@ -326,7 +326,7 @@ func (w *writer) attempt(ctx context.Context, t *tx, job *write, failure *error)
 	}
 }
 
-// concernsAll says whether the failure of one write has ended the transaction.
+// concernsAll reports whether the failure of one write has ended the transaction.
 func (w *writer) concernsAll(ctx context.Context, failure error) bool {
 	return ctx.Err() != nil || w.engine.collided(failure) || Unavailable(failure) && !w.engine.blocked(failure)
 }

@@ -110,9 +110,9 @@ func TestOneWriteFailsAlone(t *testing.T) {
 		}
 		check(t, s.Close())
 		if len(batches) != 2 {
-			t.Fatalf("heard %v, want one commit and another of all the rest", batches)
+			t.Fatalf("sent %v, want one commit and another of all the rest", batches)
 		}
-		equal(t, "heard", batches[1], upTo(7)[1:])
+		equal(t, "sent", batches[1], upTo(7)[1:])
 	})
 }
 
@@ -177,8 +177,8 @@ func TestRefusalsRunNothingTwice(t *testing.T) {
 	})
 }
 
-// TestWritersThatComeBackShareACommit has the writer wait for those whom it has
-// just answered, and for nobody where there was no company.
+// TestWritersThatComeBackShareACommit has the writer wait for clients that it has
+// just answered, and not where there was only one.
 func TestWritersThatComeBackShareACommit(t *testing.T) {
 	t.Parallel()
 	s := openStore(t, newSQLite(t))
@@ -252,7 +252,7 @@ func TestClose(t *testing.T) {
 	})
 }
 
-// TestCloseUnderLoad tells each writer the truth about its last write.
+// TestCloseUnderLoad closes a store in use: exactly the acknowledged writes last.
 func TestCloseUnderLoad(t *testing.T) {
 	onBoth(t, func(t *testing.T, database string) {
 		s := openStore(t, database)

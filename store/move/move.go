@@ -21,7 +21,7 @@ import (
 )
 
 // maxCopied is how many rows one COPY takes: PostgreSQL keeps a note of each
-// till its end, to look up what the row refers to.
+// until its end, to look up what the row refers to.
 const maxCopied = 10_000
 
 // errCommit says that the answer to a commit did not come.
@@ -404,7 +404,7 @@ func (m *move) compare(ctx context.Context, t table, total int64) error {
 	return nil
 }
 
-// same says whether two values of one column are.
+// same reports whether two values of one column are.
 func same(a, b any) bool {
 	if a, ok := a.([]byte); ok {
 		b, ok := b.([]byte)

@@ -81,12 +81,12 @@ func TestMove(t *testing.T) {
 	t.Parallel()
 	dir, database := installation(t), newPostgres(t)
 	want := describeAt(t, dir)
-	told := map[Progress]bool{}
-	check(t, Move(t.Context(), dir, database, func(p Progress) { told[p] = true }))
+	steps := map[Progress]bool{}
+	check(t, Move(t.Context(), dir, database, func(p Progress) { steps[p] = true }))
 	for table, n := range map[string]int64{"users": 2, "sessions": 6, "channels": 3, "messages": 100, "positions": 2, "members": 2, "installation": 1} {
 		for _, compared := range []bool{false, true} {
-			if !told[Progress{table, compared, n, n}] {
-				t.Errorf("%s, compared %v: not told that all %d are", table, compared, n)
+			if !steps[Progress{table, compared, n, n}] {
+				t.Errorf("%s, compared %v: no step says that all %d are", table, compared, n)
 			}
 		}
 	}
@@ -187,7 +187,7 @@ func TestMoveMuch(t *testing.T) {
 		for n := range messages / maxCopied {
 			want = append(want, int64(n+1)*maxCopied)
 		}
-		equal(t, fmt.Sprint("told, compared ", compared), done, want)
+		equal(t, fmt.Sprint("steps, compared ", compared), done, want)
 	}
 	if got, want := describeAt(t, database), describeAt(t, dir); !reflect.DeepEqual(got, want) || got.revision != messages {
 		t.Errorf("they differ: %d channels, revision %d", got.channels, got.revision)
@@ -293,7 +293,7 @@ func TestMoveRefusesRunning(t *testing.T) {
 		check(t, other.Close())
 	}))
 	if !tried {
-		t.Error("nothing was told of the messages")
+		t.Error("there was no step of the messages")
 	}
 }
 
