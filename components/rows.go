@@ -132,11 +132,11 @@ func sameDay(a, b time.Time) bool {
 // reactions that are theirs too, and the words that rows show in their language.
 func OwnCSS(userID int64, l *locale.Locale) string {
 	id := strconv.FormatInt(userID, 10)
-	own := `#messages>[data-author="` + id + `"]`
-	at := `#messages [data-user="` + id + `"]`
+	own := `:is(#messages,.rows)>[data-author="` + id + `"]`
+	at := `.body [data-user="` + id + `"]`
 	return own + "{--who:var(--own);--fill:var(--own-tint);--name:var(--link);--end:var(--tools)}" +
 		own + " .delete{display:grid}" +
-		"#messages>li:has([data-user=\"" + id + "\"]){--fill:var(--mention)}" +
+		":is(#messages,.rows)>li:has([data-user=\"" + id + "\"]){--fill:var(--mention)}" +
 		at + "{background:var(--mention);color:var(--text)}" +
 		`[data-by~="` + id + `"]{border-color:var(--link);background:var(--sel);color:var(--sel-text)}` +
 		":root{--w-edited:" + cssString(l.Edited) + ";--w-gone:" + cssString(l.QuoteGone) +

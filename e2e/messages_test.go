@@ -39,7 +39,7 @@ func TestTalk(t *testing.T) {
 
 	// Own rows look different, and only they can be deleted.
 	looks := func(p *person, text string) string {
-		return ask[string](t, p, `(() => { const s = getComputedStyle((`+row(text)+`).querySelector("p")); return s.backgroundColor + s.borderInlineStartColor })()`)
+		return ask[string](t, p, `(() => { const s = getComputedStyle((`+row(text)+`).querySelector(".body")); return s.backgroundColor + s.borderInlineStartColor })()`)
 	}
 	canDelete := func(p *person, text string) bool {
 		return p.holds(t, `getComputedStyle((`+row(text)+`).querySelector(".delete")).display !== "none"`)
@@ -264,7 +264,7 @@ func TestText(t *testing.T) {
 		ann.open(t, s, "general")
 
 		ann.post(t, "if x:\n    y  =  1\n\n\tend")
-		ann.want(t, `(`+row("if x:\n    y  =  1\n\n\tend")+`).querySelector("p").innerText.trim() === "if x:\n    y  =  1\n\n\tend"`)
+		ann.want(t, `(`+row("if x:\n    y  =  1\n\n\tend")+`).querySelector(".body").innerText.trim() === "if x:\n    y  =  1\n\n\tend"`)
 
 		ann.post(t, "see https://example.com/a?b=1&c=(2) or http://x.example. Write to mailto:me@example.com, not javascript:alert(1) <b>&amp;")
 		links := ask[[]string](t, ann, `[...`+list+`.querySelectorAll("#messages p a")].map(a => a.getAttribute("href"))`)

@@ -253,7 +253,7 @@ func TestMedia(t *testing.T) {
 
 	ann.emulate(t, 0, "", inForced)
 	border := func(text string) string {
-		return ask[string](t, ann, `getComputedStyle((`+row(text)+`).querySelector("p")).borderInlineStartColor`)
+		return ask[string](t, ann, `getComputedStyle((`+row(text)+`).querySelector(".body")).borderInlineStartColor`)
 	}
 	if border("mine") == border("message 90") {
 		t.Error("own rows look like others' in forced colours")
@@ -315,7 +315,7 @@ func TestRowsBeforeScript(t *testing.T) {
 		command(page.Navigate, page.NavigateParams{URL: s.channelURL("general")}), // unlike visit, this does not wait for the scripts
 	)
 	ann.caught(t)
-	ann.waitFor(t, `(p => p && p.textContent === "good morning" && p.checkVisibility())(document.querySelector("#messages li[id] p"))`)
+	ann.waitFor(t, `(p => p && p.textContent === "good morning" && p.checkVisibility())(document.querySelector("#messages li[id] .body"))`)
 	ann.waitFor(t, `performance.getEntriesByName("first-contentful-paint").length === 1`)
 	ann.want(t, `document.readyState !== "complete" && !window.htmx`)
 	ann.release(t)
