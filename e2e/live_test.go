@@ -75,7 +75,7 @@ func TestFollow(t *testing.T) {
 		ann.waitFor(t, `document.querySelectorAll("#messages > li[id]").length === 100`)
 	}
 	ann.want(t, hidden)
-	ann.want(t, `document.querySelector("#messages > li[id] p").textContent.trim() === "message 56"`)
+	ann.want(t, `document.querySelector("#messages > li[id] .body").textContent.trim() === "message 56"`)
 
 	// Further up: what is read stays where it is.
 	ann.scroll(t, -900)
