@@ -188,7 +188,7 @@ func TestDocumentByKeyboard(t *testing.T) {
 	ann.post(t, "mine")
 	ann.waitFor(t, settled)
 	for _, way := range [][]chromedp.Modifier{nil, {chromedp.ModifierShift}} {
-		stops := []string{"nav .more", "#scroller", "#earlier a", "#messages .delete", "#body"}
+		stops := []string{"nav .list-all", "#scroller", "#earlier a", "#messages .delete", "#body"}
 		if way != nil {
 			slices.Reverse(stops)
 		}

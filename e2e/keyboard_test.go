@@ -17,32 +17,17 @@ func TestKeyboardAlone(t *testing.T) {
 		ann.expect("status of 409")
 		ann.visit(t, s.URL+"/")
 
-		// The skip link comes first, and leads past the header.
-		ann.press(t, kb.Tab)
-		if !ann.noScript { // where the form stands in the page it has the focus
-			ann.want(t, `document.activeElement.matches(".skip")`)
-			ann.tabTo(t, "#enter")
-			ann.press(t, kb.Enter)
-			ann.waitFor(t, dialogOpen+` && document.activeElement.id === "name"`)
-			// The dialog holds the focus.
-			for range 8 {
-				ann.press(t, kb.Tab)
-				ann.want(t, `document.activeElement === document.body || !!document.activeElement.closest("#signin")`)
-			}
-			ann.press(t, kb.Escape)
-			ann.waitFor(t, `!`+dialogOpen+` && document.activeElement.id === "enter"`)
-			ann.press(t, " ")
-			ann.waitFor(t, dialogOpen+` && document.activeElement.id === "name"`)
-		} else {
-			ann.tabTo(t, "#name", chromedp.ModifierShift)
-		}
+		// The form has the focus; the skip link comes first of all.
+		ann.waitFor(t, `document.activeElement.id === "name"`)
+		ann.tabTo(t, ".skip", chromedp.ModifierShift)
+		ann.tabTo(t, "#name")
 		ann.insert(t, "Zoe")
 		ann.turn(t, func() { ann.press(t, kb.Enter) })
 		ann.waitFor(t, `document.activeElement.id === "name" && document.activeElement.value === "Zoe"`)
 		ask[bool](t, ann, `document.activeElement.select(), true`)
 		ann.insert(t, "Ann")
 		ann.turn(t, func() { ann.press(t, kb.Enter) })
-		ann.see(t, ".notice", "New username Ann created.")
+		ann.see(t, ".notice", "Welcome, Ann.")
 
 		// Dismiss the greeting, make a channel.
 		ann.tabTo(t, ".notice button")
@@ -104,11 +89,13 @@ func TestKeyboardAlone(t *testing.T) {
 		}
 		ann.waitRow(t, "message 1")
 
-		ann.tabTo(t, "header form:last-child button", chromedp.ModifierShift)
+		ann.tabTo(t, ".self", chromedp.ModifierShift)
+		ann.press(t, kb.Enter)
+		ann.tabTo(t, "#me .leave button")
 		ann.turn(t, func() { ann.press(t, kb.Enter) })
-		ann.see(t, "h1", "Log out?")
+		ann.see(t, "h1", "Sign out?")
 		ann.tabTo(t, "main button.danger")
 		ann.turn(t, func() { ann.press(t, kb.Enter) })
-		ann.see(t, ".notice", "You have logged out.")
+		ann.see(t, ".notice", "You’re signed out.")
 	})
 }

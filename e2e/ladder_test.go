@@ -306,6 +306,7 @@ func TestDraft(t *testing.T) {
 	ann.insert(t, "one more")
 
 	// A log-out takes them along.
+	ann.menu(t, ".self")
 	ann.follow(t, `form[action$="/logout"] button`)
 	ann.fill(t, "#password", "rain in may")
 	ann.follow(t, `main form[action="/logout"] button.primary`)

@@ -50,7 +50,9 @@ var (
 	listIn       = regexp.MustCompile(`(?s)<ol id="messages".*?</ol>`)
 	afterIn      = regexp.MustCompile(`id="live"[^>]* data-after="(\d+)"`)
 	stateIn      = regexp.MustCompile(`id="(here|news)" data-state="([^"]*)"`)
-	hereIn       = regexp.MustCompile(`(?s)<span id="here".*?</span>`)
+	hereIn       = regexp.MustCompile(`(?s)<ul id="here".*?</ul>`)
+	rowAddress   = regexp.MustCompile(` formaction="[^"]*/m/(\d+)/\d+/delete"`)
+	channelIn    = regexp.MustCompile(`<form id="composer"[^>]* data-channel="(\d+)"`)
 )
 
 func toNumber(digits string) int64 {
@@ -62,8 +64,9 @@ func toNumber(digits string) int64 {
 }
 
 // rowsOf returns the rows in a piece of HTML, in their order, and passes over
-// what else there is. Each has to be of the channel with that path.
-func rowsOf(path, html string) ([]rowHTML, error) {
+// what else there is. Each has to be of the channel with that id, or all of one
+// where that is 0.
+func rowsOf(channel int64, html string) ([]rowHTML, error) {
 	var found []rowHTML
 	for {
 		at := rowStart.FindStringSubmatchIndex(html)
@@ -75,27 +78,39 @@ func rowsOf(path, html string) ([]rowHTML, error) {
 			return nil, fmt.Errorf("a row without an end: %.300q", html)
 		}
 		r := rowHTML{toNumber(html[at[4]:at[5]]), toNumber(html[at[6]:at[7]]), "<li" + whole + "</li>"}
-		if address := fmt.Sprintf(` formaction="%s/messages/%d/delete"`, path, r.id); !strings.Contains(whole, address) {
-			return nil, fmt.Errorf("a row that is not of %s: %s", path, r.html)
+		if m := rowAddress.FindStringSubmatch(whole); m != nil && channel == 0 {
+			channel = toNumber(m[1])
+		}
+		if address := fmt.Sprintf(`/m/%d/%d/delete"`, channel, r.id); !strings.Contains(whole, address) {
+			return nil, fmt.Errorf("a row that is not of channel %d: %s", channel, r.html)
 		}
 		found, html = append(found, r), rest
 	}
 }
 
+// channelOf returns the id of the channel that a page is of, 0 for none.
+func channelOf(html string) int64 {
+	if m := channelIn.FindStringSubmatch(html); m != nil {
+		return toNumber(m[1])
+	}
+	return 0
+}
+
 // readPage returns the rows that a channel's page shows and the revision after
 // which it asks for more.
-func readPage(path, html string) (rows []rowHTML, after int64, err error) {
+func readPage(html string) (rows []rowHTML, after int64, err error) {
 	list, m := listIn.FindString(html), afterIn.FindStringSubmatch(html)
 	if list == "" || m == nil {
 		return nil, 0, fmt.Errorf("no live page: %.300q", html)
 	}
-	rows, err = rowsOf(path, list)
+	rows, err = rowsOf(channelOf(html), list)
 	return rows, toNumber(m[1]), err
 }
 
 // replica is what a page holds that was loaded once and then knows nothing but
 // frames.
 type replica struct {
+	channel  int64  // its id
 	path     string // of the channel's page
 	rows     map[int64]rowHTML
 	gone     map[int64]bool // ids that it was told to take away
@@ -107,9 +122,9 @@ type replica struct {
 
 // newReplica returns what a page holds when it has loaded.
 func newReplica(path, html string) (*replica, error) {
-	rows, after, err := readPage(path, html)
+	rows, after, err := readPage(html)
 	r := &replica{
-		path: path, rows: map[int64]rowHTML{}, gone: map[int64]bool{}, after: after,
+		channel: channelOf(html), path: path, rows: map[int64]rowHTML{}, gone: map[int64]bool{}, after: after,
 		states: map[string]string{}, parts: map[string]string{"#here": hereIn.FindString(html)},
 	}
 	r.show(html)
@@ -192,7 +207,7 @@ func (r *replica) trim() {
 
 // put puts rows in by their id.
 func (r *replica) put(html string) error {
-	rows, err := rowsOf(r.path, html)
+	rows, err := rowsOf(r.channel, html)
 	if err != nil {
 		return err
 	}
@@ -224,6 +239,10 @@ func (r *replica) swap(s partial) error {
 		clear(r.gone)
 		r.replaced++
 		return r.put(s.html)
+	case id != nil && s.style == "outerHTML":
+		if s.found {
+			return r.put(s.html)
+		}
 	case id != nil || s.target == "#messages":
 		return fmt.Errorf("a partial that swaps %s by %s", s.target, s.style)
 	default:

@@ -377,7 +377,7 @@ func (a *author) look(ctx context.Context, channel string) error {
 	if err != nil || status != http.StatusOK {
 		return nil //nolint:nilerr // another time
 	}
-	rows, after, err := readPage(path, html)
+	rows, after, err := readPage(html)
 	if err != nil {
 		return err
 	}
@@ -408,7 +408,7 @@ func (a *author) post(ctx context.Context, channel string) error {
 	if err != nil {
 		return err
 	}
-	rows, err := rowsOf(pathOf(channel), html)
+	rows, err := rowsOf(0, html)
 	if err != nil || len(rows) != 1 {
 		return fmt.Errorf("a post is answered with %d rows (%w): %s", len(rows), err, html)
 	}
@@ -489,10 +489,10 @@ func (m *model) compareClients(t *testing.T) {
 	limit := time.Now().Add(settleLimit)
 	for _, channel := range m.channels {
 		path := pathOf(channel)
-		rows, after, err := readPage(path, m.read(t, m.node(0), path))
+		rows, after, err := readPage(m.read(t, m.node(0), path))
 		noError(t, err)
 		for i := range m.nodes.all {
-			others, at, err := readPage(path, m.read(t, m.node(i), path))
+			others, at, err := readPage(m.read(t, m.node(i), path))
 			noError(t, err)
 			if at != after || !slices.Equal(others, rows) {
 				t.Errorf("seed %d: %s differs between nodes, at revision %d on one and at %d on another", m.seed, path, after, at)
@@ -538,7 +538,8 @@ func (m *model) compareAuthors(t *testing.T) {
 		}
 		address := path
 		for page := 0; ; page++ {
-			rows, err := rowsOf(path, m.read(t, m.node(page), address))
+			html := m.read(t, m.node(page), address)
+			rows, err := rowsOf(channelOf(html), html)
 			noError(t, err)
 			if len(rows) == 0 {
 				break

@@ -238,7 +238,7 @@ func nodesOwn(t *testing.T, all []*pair) {
 			text := fmt.Sprintf("own %d", i)
 			here.post(t, "own by "+p.by, text)
 			_, html := there.page(t, path)
-			rows, after, err := readPage(path, html)
+			rows, after, err := readPage(html)
 			noError(t, err)
 			if len(rows) == 0 || !strings.Contains(rows[len(rows)-1].html, ">"+text+"<") {
 				t.Fatalf("%s: post %d does not show on a page of another node, at revision %d", p.about, i, after)

@@ -100,6 +100,13 @@ func (p *person) open(t *testing.T, s *server, channel string) {
 const settled = `!document.querySelector("#stream") || ` + streams
 const streams = list + `.location.pathname.endsWith("/live") && !!` + list + `.getElementById("scroller")`
 
+// menu opens the popover that a button leads to, and waits until it shows.
+func (p *person) menu(t *testing.T, button string) {
+	t.Helper()
+	p.click(t, button)
+	p.waitFor(t, `document.getElementById(document.querySelector(`+js(button)+`).getAttribute("popovertarget")).matches(":popover-open")`)
+}
+
 // post writes a message, sends it by the button, and waits until it shows.
 func (p *person) post(t *testing.T, text string) {
 	t.Helper()

@@ -765,7 +765,7 @@ func TestPlaceIsFound(t *testing.T) {
 	zoe.post(t, "general", "meanwhile")
 	ann.waitRow(t, "meanwhile")
 	found(reading, at)
-	ann.click(t, ".head .more")
+	ann.menu(t, ".head .more")
 	ann.follow(t, ".marking")
 	zoe.post(t, "general", "while away")
 	ann.do(t, chromedp.NavigateBack())
