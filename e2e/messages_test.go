@@ -39,7 +39,7 @@ func TestTalk(t *testing.T) {
 
 	// Own rows look different, and only they can be deleted.
 	looks := func(p *person, text string) string {
-		return ask[string](t, p, `(() => { const s = getComputedStyle((`+row(text)+`).querySelector(".body")); return s.backgroundColor + s.borderInlineStartColor })()`)
+		return ask[string](t, p, `(() => { const s = getComputedStyle(`+row(text)+`); return s.backgroundColor + s.borderInlineStartColor })()`)
 	}
 	canDelete := func(p *person, text string) bool {
 		return p.holds(t, `getComputedStyle((`+row(text)+`).querySelector(".delete")).display !== "none"`)

@@ -306,7 +306,7 @@ func (p *person) enter(t *testing.T, code int64, text string, with ...chromedp.M
 func (p *person) tabTo(t *testing.T, selector string, with ...chromedp.Modifier) {
 	t.Helper()
 	var way []string
-	for range 60 {
+	for range 200 {
 		p.press(t, kb.Tab, with...)
 		stop := ask[struct {
 			Name      string
