@@ -27,7 +27,7 @@ func TestMessageRow(t *testing.T) {
 	got := render(t, MessageRow("/chat", m, time.FixedZone("", 8*3600)))
 	want := `<li id="m-12345" data-revision="12346" data-author="17">` +
 		`<b class="who ` + avatarClass(m.AuthorName) + `" data-i="B"><bdi>&lt;b&gt;&#34;Ann&#34;</bdi></b> ` +
-		`<a class="when" href="/chat/m/3/12345/thread"><time id="t-12345" datetime="2026-11-22T22:24:05Z" title="+08:00">06:24</time></a>` +
+		`<a class="when" href="/chat/m/3/12345/thread"><time id="t-12345" datetime="2026-11-22T22:24:05Z" title="+08:00">06:24</time></a> ` +
 		`<div class="body" dir="auto">Forty characters of body, give or take &lt;</div>` +
 		`<button form="delete" formaction="/chat/m/3/12345/delete" aria-labelledby="w-delete t-12345" class="delete">×</button></li>`
 	if got != want {

@@ -308,7 +308,7 @@ func TestNodesInBrowser(t *testing.T) {
 	ann.fill(t, "#body", "kept")
 	ann.click(t, send)
 	ann.see(t, "#outbox li", "kept")
-	ann.see(t, "#outbox li small", "Not sent yet")
+	ann.see(t, "#outbox li small", "Waiting for the connection")
 	ann.want(t, `document.getElementById("body").value === ""`)
 	ann.want(t, isLive+` && `+hasSocket)
 	noError(t, n.postgres.Start(t.Context()))

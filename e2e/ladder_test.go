@@ -154,7 +154,7 @@ func TestLadder(t *testing.T) {
 			cleo.post(t, "general", "by the best way")
 			ann.waitRow(t, "by the best way")
 			ann.wantRows(t, append(want, "by the best way")...)
-			ann.see(t, "#state", "Live")
+			ann.waitFor(t, `document.getElementById("state").textContent === "Connected"`)
 		})
 	}
 }
@@ -173,7 +173,7 @@ func (p *person) offline(t *testing.T, off bool) {
 // posted, and sends it once when the line is back.
 func TestOffline(t *testing.T) {
 	t.Parallel()
-	for tag, word := range map[string]string{"en-US": "Offline since", "zh-CN": "离线"} {
+	for tag, word := range map[string]string{"en-US": "Offline since", "zh-CN": "已断网"} {
 		t.Run(tag, func(t *testing.T) {
 			t.Parallel()
 			s := quick(t)
@@ -231,8 +231,8 @@ func TestOfflineReload(t *testing.T) {
 func TestRefusedLater(t *testing.T) {
 	t.Parallel()
 	for tag, words := range map[string]struct{ reason, retry, edit string }{
-		"en-US": {"Message is too long", "Retry", "Edit"},
-		"zh-CN": {"消息太长", "重试", "编辑"},
+		"en-US": {"too long", "Retry", "Edit"},
+		"zh-CN": {"超出", "重新发送", "编辑"},
 	} {
 		t.Run(tag, func(t *testing.T) {
 			t.Parallel()
@@ -244,7 +244,7 @@ func TestRefusedLater(t *testing.T) {
 			ann.waitFor(t, isLive)
 			ann.offline(t, true)
 			ann.see(t, "#state.offline", "")
-			long := strings.Repeat("x", 4001)
+			long := strings.Repeat("x", 16_001)
 			ann.fill(t, "#body", long)
 			ann.click(t, send)
 			ann.see(t, "#outbox li", long)
@@ -258,7 +258,7 @@ func TestRefusedLater(t *testing.T) {
 			eventually(t, "it is tried again", func() bool { return ann.sent("POST", "/messages") > before })
 			ann.see(t, "#outbox .failed small", words.reason)
 			ann.want(t, `(`+button(words.edit)+`.click(), true)`)
-			ann.want(t, `!document.querySelector("#outbox li") && document.getElementById("body").value.length === 4001`)
+			ann.want(t, `!document.querySelector("#outbox li") && document.getElementById("body").value.length === 16001`)
 			ann.fill(t, "#body", "shorter")
 			ann.click(t, send)
 			ann.waitRow(t, "shorter")

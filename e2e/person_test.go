@@ -315,12 +315,12 @@ func (p *person) tabTo(t *testing.T, selector string, with ...chromedp.Modifier)
 			let e = document.activeElement;
 			while (e.contentDocument) e = e.contentDocument.activeElement;
 			const style = getComputedStyle(e);
-			const box = e.closest("#composer");
+			const box = e.closest(".box");
 			return {
 				Name: e.tagName + "#" + e.id + "." + e.className,
 				Here: e.matches(`+js(selector)+`),
 				Lit: e === e.ownerDocument.body || style.outlineStyle !== "none" && parseFloat(style.outlineWidth) >= 2 && style.opacity === "1" ||
-					e.id === "body" && getComputedStyle(box).boxShadow !== "none",
+					e.id === "body" && (getComputedStyle(box).boxShadow !== "none" || getComputedStyle(box).outlineStyle !== "none"),
 			};
 		})()`)
 		way = append(way, stop.Name)
@@ -345,6 +345,8 @@ func (p *person) emulate(t *testing.T, width int, medium string, features ...*em
 		command(emulation.SetDeviceMetricsOverride, size),
 		command(emulation.SetEmulatedMedia, emulation.SetEmulatedMediaParams{Media: medium, Features: append(slices.Clone(p.media), features...)}),
 	)
+	// Colours that change by and by are what they come to.
+	ask[bool](t, p, `(document.getAnimations().filter(a => a instanceof CSSTransition).forEach(a => a.finish()), true)`)
 }
 
 // intercept holds posts to the channel that the person is in, at a stage, until

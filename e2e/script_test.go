@@ -450,7 +450,7 @@ func TestOwnRefusalsWait(t *testing.T) {
 				ann.click(t, send)
 				ann.waitFor(t, inBox(""))
 			}
-			ann.see(t, "#outbox li small", "Not sent yet")
+			ann.see(t, "#outbox li small", "Waiting for the connection")
 			ann.waitFor(t, `document.querySelectorAll("#outbox li").length === 3`)
 			front.set(nil)
 			ann.waitFor(t, outboxEmpty)
@@ -517,7 +517,7 @@ func TestUsedKey(t *testing.T) {
 		return false
 	})
 	ann.post(t, "another text")
-	ann.want(t, outboxEmpty)
+	ann.waitFor(t, outboxEmpty)
 	ann.wantRows(t, "another text")
 }
 

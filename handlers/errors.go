@@ -28,6 +28,7 @@ var (
 	errNoPage          = &failure{http.StatusNotFound, func(l *locale.Locale) locale.Failure { return l.NotFound }}
 	errMethod          = &failure{http.StatusMethodNotAllowed, func(l *locale.Locale) locale.Failure { return l.MethodNotAllowed }}
 	errBadRequest      = &failure{http.StatusBadRequest, func(l *locale.Locale) locale.Failure { return l.BadRequest }}
+	errSomebodyElse    = &failure{http.StatusConflict, func(l *locale.Locale) locale.Failure { return l.SomebodyElse }}
 	errPasswordChanged = &failure{http.StatusConflict, func(l *locale.Locale) locale.Failure { return l.PasswordChangedMeanwhile }}
 	errTooLarge        = &failure{http.StatusRequestEntityTooLarge, func(l *locale.Locale) locale.Failure { return l.TooLarge }}
 	errManyConnections = &failure{http.StatusTooManyRequests, func(l *locale.Locale) locale.Failure { return l.TooManyConnections }}

@@ -27,7 +27,7 @@ func TestPost(t *testing.T) {
 		t.Errorf("the page has %q, the answer was %q", page.rows[2], row.body)
 	}
 
-	long := strings.Repeat("ä", 4001)
+	long := strings.Repeat("ä", 16_001)
 	for _, tt := range []struct {
 		about, body, key string
 		status           int
@@ -51,7 +51,7 @@ func TestPost(t *testing.T) {
 			t.Errorf("%s: htmx puts it into %q: %s", tt.about, to, b.body)
 		}
 	}
-	p.post(path, "body", strings.Repeat("ä", 4000)).leadsTo("/channels/general")
+	p.post(path, "body", strings.Repeat("ä", 16_000)).leadsTo("/channels/general")
 	p.post(path, "body", strings.Repeat("x", 2<<20)).is(http.StatusRequestEntityTooLarge).says("too large to send")
 	a := p.htmx(path, "body", strings.Repeat("x", 2<<20)).is(http.StatusRequestEntityTooLarge)
 	if to := a.Header.Get("HX-Retarget"); to != "#flash" {

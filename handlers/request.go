@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"runtime/debug"
+	"strconv"
 
 	"hubbub/components"
 	"hubbub/store"
@@ -76,12 +77,24 @@ func (h *Handlers) stream(answer streamer) http.Handler {
 			err = parseForm(r)
 		}
 		if err == nil {
+			err = q.checkAs()
+		}
+		if err == nil {
 			err = attempt(answer, w, q)
 		}
 		if err != nil {
 			h.write(w, q, h.failure(q, err))
 		}
 	})
+}
+
+// checkAs fails where a form was made for another viewer than the one whose
+// session it comes with: in another tab somebody else has signed in since.
+func (q *request) checkAs() error {
+	if q.viewer != nil && q.PostForm.Has("as") && q.PostForm.Get("as") != strconv.FormatInt(q.viewer.ID, 10) {
+		return errSomebodyElse
+	}
+	return nil
 }
 
 // attempt turns a panic, which concerns one request only, into an error.

@@ -91,7 +91,7 @@ func TestMarkupIsText(t *testing.T) {
 		}
 		for _, a := range []reply{
 			p.post("/channels", "name", channel), p.post("/channels", "name", channel+strings.Repeat("x", 70)),
-			p.post(path+"/messages", "body", name+strings.Repeat("x", 4001)), p.post(path+"/messages", "body", " ", "key", name),
+			p.post(path+"/messages", "body", name+strings.Repeat("x", 16_001)), p.post(path+"/messages", "body", " ", "key", name),
 			p.s.visitor(t).post("/login", "name", name), p.s.visitor(t).post("/login", "name", name+strings.Repeat("x", 40), "next", "/"+channel),
 			p.s.visitor(t).get("/?next=" + url.QueryEscape("/"+name)),
 			p.s.visitor(t).post("/channels", "body", name),

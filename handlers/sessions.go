@@ -56,7 +56,7 @@ func (h *Handlers) newSessions() *scs.SessionManager {
 func (h *Handlers) home(q *request) (answer, error) {
 	next := localPath(q.URL.Query().Get("next"))
 	if q.viewer == nil {
-		return shows(components.SignIn(q.page, components.SignInView{Next: next, Key: newKey()})), nil
+		return h.signInPage(q, http.StatusOK, components.SignInView{Next: next, Key: newKey()}), nil
 	}
 	if next == "" {
 		next = "/channels"
@@ -68,6 +68,20 @@ func (h *Handlers) home(q *request) (answer, error) {
 		}
 	}
 	return leadsTo(next), nil
+}
+
+// cookieCheck is a cookie that comes with the sign-in form and has to come back
+// with it. It tells that the browser keeps cookies of ours: some are told not to,
+// in frames of other sites or where a Secure cookie goes over http, and some
+// proxies take them away.
+const cookieCheck = "hubbub_cookies"
+
+// signInPage shows the sign-in form.
+func (h *Handlers) signInPage(q *request, status int, view components.SignInView) answer {
+	return answer{
+		status: status, page: components.SignIn(q.page, view),
+		cookies: []*http.Cookie{h.cookie(cookieCheck, "kept", 0)},
+	}
 }
 
 // logIn gives someone a new name, or lets them in under their own with its
@@ -86,7 +100,12 @@ func (h *Handlers) logIn(q *request) (answer, error) {
 		Key:  q.PostForm.Get("key"),
 	}
 	refuse := func(status int) (answer, error) {
-		return refuses(status, components.SignIn(q.page, view)), nil
+		return h.signInPage(q, status, view), nil
+	}
+	if _, err := q.Cookie(cookieCheck); err != nil && q.PostForm.Has("cookie") {
+		// Without a cookie the name would be lost in the moment that it is taken.
+		view.NameError = q.page.Locale.CookiesBlocked
+		return refuse(http.StatusBadRequest)
 	}
 	password := q.PostForm.Get("password")
 	name, err := store.UserName(view.Name)
@@ -118,6 +137,10 @@ func (h *Handlers) logIn(q *request) (answer, error) {
 		if errors.Is(err, store.ErrNameTaken) || errors.Is(err, store.ErrNotFound) {
 			view.NameError = q.page.Locale.NameTaken(name.Text)
 			return refuse(http.StatusConflict)
+		}
+		if errors.Is(err, store.ErrNameForbidden) {
+			view.NameError = nameError(q.page.Locale, err)
+			return refuse(http.StatusUnprocessableEntity)
 		}
 		if err != nil {
 			return answer{}, err

@@ -415,3 +415,40 @@ func TestFormSentTwice(t *testing.T) {
 	s.visitor(t).post("/login", "name", "Bob", "key", "short").leadsTo("/")
 	s.visitor(t).post("/login", "name", "Bob", "key", "short").is(http.StatusConflict)
 }
+
+// TestCookiesBlocked makes no user for a browser that keeps no cookies: nobody
+// could come back to the name.
+func TestCookiesBlocked(t *testing.T) {
+	t.Parallel()
+	s := newServer(t)
+	p := s.visitor(t)
+	form := []string{"name", "Anna", "cookie", "expected"}
+	p.post("/login", form...).is(http.StatusBadRequest).says("does not keep cookies", "[Anna]")
+	p = s.visitor(t)
+	p.get("/").is(http.StatusOK)
+	p.post("/login", form...).leadsTo("/")
+	s.visitor(t).post("/login", "name", "Bea, Cleo", "password", "").is(http.StatusUnprocessableEntity).says("[Bea, Cleo]")
+}
+
+// TestSomebodyElse acts in nobody's name but that of the viewer whose page a form
+// was on, although another has signed in in the same browser since.
+func TestSomebodyElse(t *testing.T) {
+	t.Parallel()
+	s := newServer(t)
+	p := s.signIn(t, "Anna", "a password of hers")
+	annas := fmt.Sprint(s.user(t, "Anna").ID)
+	page := p.get("/channels/general").is(http.StatusOK)
+	if n := strings.Count(page.body, `name="as" value="`+annas+`"`); n < 4 {
+		t.Errorf("%d forms of the page say whose they are", n)
+	}
+	p.post("/logout", "as", annas).leadsTo("/")
+	p.post("/login", "name", "Bea").leadsTo("/")
+	p.post("/channels/general/messages", "as", annas, "body", "by Anna").is(http.StatusConflict).says("Somebody else", "by Anna")
+	a := p.htmx("/channels/general/messages", "as", annas, "body", "by Anna").is(http.StatusConflict)
+	if to := a.Header.Get("HX-Retarget"); to != "#flash" {
+		t.Errorf("htmx puts it into %q", to)
+	}
+	p.post("/channels", "as", annas, "name", "annas").is(http.StatusConflict)
+	p.post("/channels/general/messages", "as", fmt.Sprint(s.user(t, "Bea").ID), "body", "by Bea").leadsTo("/channels/general")
+	p.get("/channels/general").says("by Bea").saysNot("by Anna")
+}

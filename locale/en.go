@@ -219,6 +219,8 @@ func english() *Locale {
 			ServerError:              Failure{"Something went wrong", "That didn’t work. Try again; if it keeps happening, tell your administrator."},
 			Unavailable:              Failure{"Back soon", "Hubbub is not available right now. Try again in a moment."},
 			TooManyConnections:       Failure{"Too many tabs", "You have too many tabs open. Close some, then reload the page."},
+			SomebodyElse:             Failure{"Another account", "Somebody else has signed in in this browser since this page was opened. Nothing was sent; reload the page to go on."},
+			CookiesBlocked:           "Your browser does not keep cookies from this address, so you could not stay signed in. Allow them, then try again. No name has been taken.",
 			KeyUsed:                  "This page has already sent something else. Your text is kept: send it again.",
 			PasswordChangedMeanwhile: Failure{"Changed meanwhile", "The password has just been changed somewhere else. Reload the page and try again."},
 			Kept:                     "What you wrote",

@@ -192,6 +192,8 @@ type Words struct {
 	ServerError              Failure // 500
 	Unavailable              Failure // 503
 	TooManyConnections       Failure
+	SomebodyElse             Failure // has signed in in another tab since the page was made
+	CookiesBlocked           string
 	KeyUsed                  string  // of a form under whose key something else was posted
 	PasswordChangedMeanwhile Failure // by somebody else, since the form was shown
 	Kept                     string  // names the text that could not be taken

@@ -212,6 +212,8 @@ func simplifiedChinese() *Locale {
 			ServerError:              Failure{"出错了", "操作没有成功，请重试。如果一直这样，请联系管理员。"},
 			Unavailable:              Failure{"服务暂不可用", "Hubbub 暂时无法使用，请稍后重试。"},
 			TooManyConnections:       Failure{"打开的页面过多", "你打开的页面太多，请关闭一些后刷新。"},
+			SomebodyElse:             Failure{"账号已切换", "打开此页面后，有人在这个浏览器里登录了别的账号。内容没有发送，请刷新页面后继续。"},
+			CookiesBlocked:           "浏览器没有保存本站的 Cookie，无法保持登录。请允许 Cookie 后重试，名字还没有被占用。",
 			KeyUsed:                  "此页面已发送过别的内容。你写的内容还在，请重新发送。",
 			PasswordChangedMeanwhile: Failure{"密码已变更", "密码刚刚在别处修改过，请刷新页面后重试。"},
 			Kept:                     "你写的内容",
