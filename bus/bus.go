@@ -1,12 +1,13 @@
-// Package bus carries notices between the nodes of one database: over
-// PostgreSQL's LISTEN and NOTIFY, or over NATS where there is one. What is true
-// is in the database. A notice only says where to look, so notices may come
-// twice, late or in another order, and one that is lost is made up for by
-// Listener.Missed and by looking at the database now and then.
+// Package bus carries notices between the nodes of one database, over
+// PostgreSQL's LISTEN and NOTIFY or over NATS if there is one.
 //
-// Every node listens to PostgreSQL. A node that is on NATS tells only NATS,
-// unless it has heard of a node that is deaf, which is one that is not on NATS:
-// then it tells both for a while.
+// The database holds the truth. A notice only says where to look, so a notice
+// may come twice, late or out of order. A lost one is made up for by
+// Listener.Missed, and by reading the database now and then.
+//
+// Every node listens to PostgreSQL. A node is on NATS while it both publishes
+// and receives there. A node on NATS publishes to NATS only, unless another
+// node has said lately that it is off NATS: then it publishes to both.
 package bus
 
 import (
@@ -27,180 +28,189 @@ import (
 	"github.com/nats-io/nats.go"
 )
 
-// wonderTime is the least time between two words in the log on what is none of ours.
-const wonderTime = time.Minute
+// warnInterval is the least time between two warnings about input that is not
+// from a node.
+const warnInterval = time.Minute
 
-// patience is how long a bus waits for what. Tests have less of it.
-type patience struct {
-	// beat is how often the connections are looked after, and how often a deaf
-	// node says so.
-	beat time.Duration
+// timing is how often a bus does things and how long it waits for them. Tests
+// use shorter times.
+type timing struct {
+	// checkInterval is how often connections are checked, and how often a node
+	// that is off NATS says so.
+	checkInterval time.Duration
 
-	// answer is how long a server may take for what takes it no time.
-	answer time.Duration
+	// serverTimeout is how long a server may take to answer a trivial request.
+	serverTimeout time.Duration
 
-	// ping is how often a NATS server is asked whether it is there. It may leave
-	// two such questions unanswered.
-	ping time.Duration
+	// pingInterval is how often a NATS server is pinged. The connection is given
+	// up after two pings without an answer.
+	pingInterval time.Duration
 
-	// closing is how long Close goes on sending.
-	closing time.Duration
+	// closeTimeout is how long Close goes on sending.
+	closeTimeout time.Duration
 }
 
-// deaf is how long a node that has said that it is deaf is told through
-// PostgreSQL as well.
-func (p patience) deaf() time.Duration { return 3 * p.beat }
+// offNATSDuration is how long after another node has said that it is off NATS
+// this node publishes to PostgreSQL too.
+func (t timing) offNATSDuration() time.Duration { return 3 * t.checkInterval }
 
-// Options are what a Bus needs.
+// Options configure a Bus.
 type Options struct {
 	// Database is the address of the database, as pgx takes it: a URL such as
 	// postgres://hubbub@a,b/hubbub. What it leaves out comes from libpq's
 	// environment variables and files.
 	Database string
 
-	// NATS is the URLs of NATS servers, such as "nats://a,nats://b:4222", or
-	// "nats://a,b", or "" for none.
+	// NATS is the URLs of NATS servers, such as "nats://a,nats://b:4222" or
+	// "nats://a,b". It is "" if there are none.
 	NATS string
 
-	// Cluster tells this database from others that use the same NATS. All nodes
-	// of the database have the same, and it does not change. It may be "" where
+	// Cluster identifies this database among others that use the same NATS. It is
+	// the same at all nodes of the database and does not change. It may be "" if
 	// there is no NATS.
 	Cluster string
 
 	Log *slog.Logger
 }
 
-// Listener hears what other nodes tell. It is called for one thing at a time
-// and waits for nothing.
+// Listener receives what other nodes publish. The bus makes one call at a time.
+// The methods do not block, because nothing is received meanwhile.
 type Listener interface {
-	// Heard takes what another node has told.
-	Heard(n Notice)
+	// Receive is called with each notice of another node.
+	Receive(n Notice)
 
-	// Missed says that notices may be lost, of this node or of others: look at
-	// everything, tell all presence, ask for that of others. It comes at the
-	// start too, and more often than needed.
+	// Missed is called when notices may be lost, of this node or of others. The
+	// listener then reads everything, publishes all its presence and asks for
+	// that of the others. Missed is also called at the start, and more often than
+	// necessary.
 	Missed()
 }
 
 // Bus carries notices between the nodes of one database.
 type Bus struct {
-	patience
-	database *pgx.ConnConfig
-	servers  string // of NATS
-	subject  string // of NATS
-	log      *slog.Logger
+	timing
+	database    *pgx.ConnConfig
+	natsServers string
+	natsSubject string
+	log         *slog.Logger
 
-	node   string
-	own    []byte // how the texts of this node begin
-	cancel context.CancelFunc
-	work   sync.WaitGroup // all goroutines
+	node      string
+	ownPrefix []byte // the first bytes of all that this node sends
+	cancel    context.CancelFunc
+	work      sync.WaitGroup // all goroutines
 
-	hearing  sync.Mutex // held while the listener is called
-	listener Listener
+	listenerMu sync.Mutex // held while the listener is called
+	listener   Listener
 
-	mu      sync.Mutex
-	number  int64 // of the last notice
-	started bool
-	closed  bool
+	mu         sync.Mutex
+	lastNumber int64 // of the notices published
+	started    bool
+	closed     bool
 
-	postgres  *line
-	silent    bool      // PostgreSQL does not take what is told
-	listening bool      // and here is what it says
-	deafUntil time.Time // till when others may be deaf
-	othersOn  bool      // others may be on NATS
+	postgresQueue *queue
+	notifyFailing bool // the last NOTIFY failed
+	listening     bool // PostgreSQL's notifications are received
 
-	nats       *line      // nil where there is none
-	conn       *nats.Conn // nil unless there is one
-	connFailed bell       // wakes what tends conn
-	onNATS     bool       // the node tells and hears through NATS
-	alone      bool       // and what it told last went nowhere else
-	natsAway   bool       // it is not, and the log says so
+	natsQueue   *queue     // nil if there is no NATS
+	natsConn    *nats.Conn // nil while there is none
+	connFailed  signal     // wakes the goroutine that maintains natsConn
+	onNATS      bool       // the node publishes and receives through NATS
+	natsOnly    bool       // the last notice was published to NATS only
+	natsFailing bool       // the log says that NATS is away
 
-	wondered time.Time // when the log was last told of something odd
+	othersOnNATS       bool      // another node has been on NATS
+	othersOffNATSUntil time.Time // until then another node may be off NATS
+
+	lastWarned time.Time
 }
 
 // Open returns a bus that connects to nothing yet. It fails for a URL that can
-// never work; the error does not hold it, for there may be a password in it.
+// never work. The error does not contain the URL, because there may be a
+// password in it.
 func Open(options Options) (*Bus, error) {
-	return open(options, patience{beat: 2 * time.Second, answer: 3 * time.Second, ping: time.Second, closing: 2 * time.Second})
+	return open(options, timing{
+		checkInterval: 2 * time.Second, serverTimeout: 3 * time.Second, pingInterval: time.Second, closeTimeout: 2 * time.Second,
+	})
 }
 
-func open(options Options, p patience) (*Bus, error) {
+func open(options Options, t timing) (*Bus, error) {
 	database, err := parseDatabase(options.Database)
 	if err != nil {
 		return nil, err
 	}
 	if database.ConnectTimeout == 0 {
-		database.ConnectTimeout = p.answer // for each of its hosts
+		database.ConnectTimeout = t.serverTimeout // for each of its hosts
 	}
 	servers, err := parseServers(options.NATS)
 	if err != nil {
 		return nil, err
 	}
 	if servers != "" && options.Cluster == "" {
-		return nil, errors.New("NATS: what tells this database from others is missing")
+		return nil, errors.New("NATS: the name of the cluster is missing")
 	}
 	b := &Bus{
-		patience: p, database: database, servers: servers, subject: subject(options.Cluster), log: options.Log,
-		node: rand.Text(),
+		timing: t, database: database, natsServers: servers, natsSubject: subject(options.Cluster), log: options.Log,
+		node: rand.Text(), postgresQueue: newQueue(),
 	}
-	if b.own, err = json.Marshal(Notice{Node: b.node}); err != nil {
+	if servers != "" {
+		b.natsQueue = newQueue()
+	}
+	if b.ownPrefix, err = json.Marshal(Notice{Node: b.node}); err != nil {
 		return nil, err
 	}
-	b.own = bytes.TrimSuffix(b.own, []byte("}"))
-	b.postgres = newLine()
-	if servers != "" {
-		b.nats = newLine()
-	}
+	b.ownPrefix = bytes.TrimSuffix(b.ownPrefix, []byte("}"))
 	return b, nil
 }
 
-// Listen starts to carry notices, and has the listener hear those of other
-// nodes. It is called once. Servers that are away are tried again and again.
+// Listen starts to carry notices, and calls l with those of other nodes. It is
+// called once. The bus keeps trying to connect to servers that are away.
 func (b *Bus) Listen(l Listener) {
 	ctx, cancel := context.WithCancel(context.Background())
 	b.mu.Lock()
 	b.listener, b.cancel, b.started = l, cancel, true
 	b.mu.Unlock()
-	b.work.Go(func() { b.notify(ctx) })
-	b.work.Go(func() { b.listen(ctx) })
-	if b.nats != nil {
-		b.work.Go(func() { b.publish(ctx) })
-		b.work.Go(func() { b.tend(ctx) })
+	b.work.Go(func() { b.sendToPostgres(ctx) })
+	b.work.Go(func() { b.listenToPostgres(ctx) })
+	if b.natsQueue != nil {
+		b.work.Go(func() { b.sendToNATS(ctx) })
+		b.work.Go(func() { b.maintainNATS(ctx) })
 	}
 }
 
-// Tell tells the other nodes, and waits for nothing. What cannot be sent now
-// waits, but for presence and moments: when the others can be told again, the
-// listener's Missed is called. After Close nothing is told.
-func (b *Bus) Tell(n Notice) {
+// Publish sends a notice to the other nodes. It does not block: a notice that
+// cannot be sent now is queued. Presence and moments are not kept if sending
+// fails. The listener's Missed is called once sending works again. After Close,
+// Publish does nothing.
+func (b *Bus) Publish(n Notice) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if !b.closed {
-		b.tell(n)
+		b.enqueue(n)
 	}
 }
 
-// tell is Tell under the lock.
-func (b *Bus) tell(n Notice) {
-	b.number++
-	n.Number = b.number
-	l := letter{Notice: n}
+// enqueue adds a notice to the queues it has to go through. The caller holds
+// b.mu.
+func (b *Bus) enqueue(n Notice) {
+	b.lastNumber++
+	n.Number = b.lastNumber
+	e := envelope{Notice: n}
 	if b.onNATS {
-		b.nats.add(l)
+		b.natsQueue.add(e)
 	}
-	alone := b.onNATS && b.listening && !time.Now().Before(b.deafUntil)
+	natsOnly := b.onNATS && b.listening && !time.Now().Before(b.othersOffNATSUntil)
 	switch {
-	case !alone:
-		b.postgres.add(l)
-	case !b.alone:
-		b.postgres.add(letter{signs: signs{NATS: true}})
+	case !natsOnly:
+		b.postgresQueue.add(e)
+	case !b.natsOnly:
+		b.postgresQueue.add(envelope{control: control{NATSOnly: true}})
 	}
-	b.alone = alone
+	b.natsOnly = natsOnly
 }
 
-// Close sends what waits and says goodbye, for two seconds at most or until ctx
-// ends, and ends all that Listen began. It fails if not all could be sent.
+// Close sends what is queued and a last notice with Bye, and ends all that
+// Listen has started. It sends for two seconds at most, or until ctx ends, and
+// fails if not all could be sent.
 func (b *Bus) Close(ctx context.Context) error {
 	b.mu.Lock()
 	if b.closed || !b.started {
@@ -208,98 +218,100 @@ func (b *Bus) Close(ctx context.Context) error {
 		b.mu.Unlock()
 		return nil
 	}
-	b.tell(Notice{Bye: true})
+	b.enqueue(Notice{Bye: true})
 	b.closed = true
 	b.mu.Unlock()
 
-	ctx, cancel := context.WithTimeout(ctx, b.closing)
+	ctx, cancel := context.WithTimeout(ctx, b.closeTimeout)
 	defer cancel()
 	var err error
-	if b.nats != nil {
-		err = b.finish(ctx, b.nats) // what it cannot send is left to PostgreSQL
+	if b.natsQueue != nil {
+		// First, because what NATS does not take goes to PostgreSQL's queue.
+		err = b.closeQueue(ctx, b.natsQueue)
 	}
-	err = errors.Join(err, b.finish(ctx, b.postgres))
+	err = errors.Join(err, b.closeQueue(ctx, b.postgresQueue))
 	b.cancel()
 	b.work.Wait()
 	if err != nil {
-		return fmt.Errorf("the other nodes were not told all: %w", err)
+		return fmt.Errorf("not all could be sent to the other nodes: %w", err)
 	}
 	return nil
 }
 
-// hear takes what came from a server.
-func (b *Bus) hear(text []byte) {
-	if bytes.HasPrefix(text, b.own) {
+// handle processes what came from a server.
+func (b *Bus) handle(text []byte) {
+	if bytes.HasPrefix(text, b.ownPrefix) {
 		return
 	}
-	l, err := read(text)
+	e, err := decode(text)
 	if err != nil {
-		b.wonder("what came from the bus is no notice", err)
+		b.warn("what came from the bus is no notice", err)
 		return
 	}
-	if l.Node == b.node {
+	if e.Node == b.node {
 		return
 	}
-	if b.heed(l.signs) {
+	if b.handleControl(e.control) {
 		b.missed()
 	}
-	if l.says() {
-		b.hearing.Lock()
-		defer b.hearing.Unlock()
-		b.listener.Heard(l.Notice)
+	if !e.Notice.empty() {
+		b.listenerMu.Lock()
+		defer b.listenerMu.Unlock()
+		b.listener.Receive(e.Notice)
 	}
 }
 
-// heed does what another node's bus asks for. It reports whether this node may
-// have missed something.
-func (b *Bus) heed(s signs) (missed bool) {
+// handleControl processes what another node's bus says about itself. It reports
+// whether this node may have missed notices.
+func (b *Bus) handleControl(c control) (missed bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if s.Deaf {
-		if b.alone {
-			b.postgres.add(letter{signs: signs{NATS: true}})
-			b.alone = false
+	if c.OffNATS {
+		if b.natsOnly {
+			b.postgresQueue.add(envelope{control: control{NATSOnly: true}})
+			b.natsOnly = false
 		}
-		b.deafUntil = time.Now().Add(b.deaf())
+		b.othersOffNATSUntil = time.Now().Add(b.offNATSDuration())
 	}
-	if s.NATS {
-		b.othersOn = true
+	if c.NATSOnly {
+		b.othersOnNATS = true
 		if !b.onNATS {
-			b.postgres.add(letter{signs: signs{Deaf: true}})
+			b.postgresQueue.add(envelope{control: control{OffNATS: true}})
 			missed = true
 		}
 	}
-	return missed || s.Unsure
+	return missed || c.Dropped
 }
 
-// sayDeaf says that this node hears only PostgreSQL, if that is so and anyone
-// may have to know.
-func (b *Bus) sayDeaf(anyone bool) {
+// announceOffNATS sends that this node is off NATS, if it is. Unless always is
+// set, it sends that only if another node may be on NATS.
+func (b *Bus) announceOffNATS(always bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if !b.onNATS && (anyone || b.nats != nil || b.othersOn) {
-		b.postgres.add(letter{signs: signs{Deaf: true}})
+	if !b.onNATS && (always || b.natsQueue != nil || b.othersOnNATS) {
+		b.postgresQueue.add(envelope{control: control{OffNATS: true}})
 	}
 }
 
+// missed calls the listener's Missed.
 func (b *Bus) missed() {
-	b.hearing.Lock()
-	defer b.hearing.Unlock()
+	b.listenerMu.Lock()
+	defer b.listenerMu.Unlock()
 	b.listener.Missed()
 }
 
-// wonder logs what ought not to be, but not again and again: others may have
-// put it there.
-func (b *Bus) wonder(what string, err error) {
+// warn logs a warning unless it has logged one within warnInterval, because
+// whoever has access to a server could fill the log otherwise.
+func (b *Bus) warn(message string, err error) {
 	b.mu.Lock()
 	now := time.Now()
-	quiet := now.Sub(b.wondered) < wonderTime
-	if !quiet {
-		b.wondered = now
+	due := now.Sub(b.lastWarned) >= warnInterval
+	if due {
+		b.lastWarned = now
 	}
 	b.mu.Unlock()
-	if !quiet {
-		b.log.Warn(what, "error", err)
+	if due {
+		b.log.Warn(message, "error", err)
 	}
 }
 
@@ -324,16 +336,17 @@ func parseServers(text string) (string, error) {
 	return text, nil
 }
 
-// backoff is how long to wait before a server is tried again, after so many
-// attempts: 100 milliseconds at first, doubling to two seconds, and less by up to
-// a half, by chance, so that the nodes do not all come at once.
+// backoff returns how long to wait before a server is tried again after a number
+// of failed attempts. The longest wait is 100 milliseconds at first and doubles
+// up to two seconds. The wait is shorter by up to a half, at random, so that the
+// nodes do not all come at once.
 func backoff(attempts int) time.Duration {
 	most := min(100*time.Millisecond<<min(max(attempts-1, 0), 5), 2*time.Second)
 	return most - mathrand.N(most/2)
 }
 
-// pause waits, or returns when ctx ends.
-func pause(ctx context.Context, d time.Duration) {
+// sleep returns after d, or when ctx ends.
+func sleep(ctx context.Context, d time.Duration) {
 	if d <= 0 {
 		return
 	}

@@ -16,19 +16,20 @@ import (
 	"github.com/nats-io/nats.go"
 )
 
-// everything is a notice with something of each kind.
+// everything returns a notice with all that a notice can say, except Bye.
 func everything() Notice {
 	return Notice{
 		Channels: map[int64]int64{1: 7, 2: 0}, Users: []int64{11}, Readers: []int64{12, 13},
 		Presence: []Presence{{Channel: 1, Here: []User{{21, "Ada"}, {22, "张伟"}}, Whole: true}},
-		Moments:  []Moment{moment(1, 21)}, Ask: true,
+		Moments:  []Moment{typing(1, 21)}, Ask: true,
 	}
 }
 
-func knowsEverything(w *world) bool {
-	revision, isNew := w.channels[2]
-	return w.channels[1] == 7 && isNew && revision == 0 && w.users[11] && w.readers[12] && w.readers[13] &&
-		reflect.DeepEqual(w.here[1], map[int64]string{21: "Ada", 22: "张伟"}) && w.moments[moment(1, 21)] && w.asked > 0
+// receivedEverything reports whether r has all that is in everything.
+func receivedEverything(r *record) bool {
+	revision, isNew := r.channels[2]
+	return r.channels[1] == 7 && isNew && revision == 0 && r.users[11] && r.readers[12] && r.readers[13] &&
+		reflect.DeepEqual(r.here[1], map[int64]string{21: "Ada", 22: "张伟"}) && r.moments[typing(1, 21)] && r.asked > 0
 }
 
 func TestDelivery(t *testing.T) {
@@ -36,10 +37,10 @@ func TestDelivery(t *testing.T) {
 	t.Run("PostgreSQL", func(t *testing.T) {
 		t.Parallel()
 		all := nodes(t, Options{Database: database(t)}, "a", "b", "c")
-		all[0].Tell(everything())
-		all[1].await(t, "it was told everything", knowsEverything)
-		all[2].await(t, "it was told everything", knowsEverything)
-		ownNotHeard(t, all[0], all[1])
+		all[0].Publish(everything())
+		all[1].await(t, "it receives everything", receivedEverything)
+		all[2].await(t, "it receives everything", receivedEverything)
+		assertOwnIgnored(t, all[0], all[1])
 	})
 	t.Run("NATS", func(t *testing.T) {
 		t.Parallel()
@@ -48,75 +49,76 @@ func TestDelivery(t *testing.T) {
 		spy := newSpy(t, text)
 		all := nodes(t, Options{Database: text, NATS: server.URL()}, "a", "b", "c")
 		for _, n := range all {
-			n.is(t, "it tells NATS alone", settled)
+			n.awaitState(t, "it publishes to NATS only", publishesToNATSOnly)
 		}
-		all[0].Tell(everything())
-		all[1].await(t, "it was told everything", knowsEverything)
-		all[2].await(t, "it was told everything", knowsEverything)
-		ownNotHeard(t, all[0], all[1])
-		spy.heardNone(t, "channels", all[0], all[1])
+		all[0].Publish(everything())
+		all[1].await(t, "it receives everything", receivedEverything)
+		all[2].await(t, "it receives everything", receivedEverything)
+		assertOwnIgnored(t, all[0], all[1])
+		spy.assertNone(t, "channels", all[0], all[1])
 	})
 	t.Run("another cluster on the same NATS", func(t *testing.T) {
 		t.Parallel()
 		_, server := servers(t)
 		first := nodes(t, Options{Database: database(t), NATS: server.URL()}, "a", "b")
 		second := nodes(t, Options{Database: database(t), NATS: server.URL()}, "x", "y")
-		reach(t, first[0], 1, 5, first[1])
-		reach(t, second[0], 2, 6, second[1])
-		second[1].await(t, "it hears only its own", func(w *world) bool { return w.channels[1] == 0 })
+		publishAndAwait(t, first[0], 1, 5, first[1])
+		publishAndAwait(t, second[0], 2, 6, second[1])
+		second[1].await(t, "it receives nothing of the other cluster", func(r *record) bool { return r.channels[1] == 0 })
 	})
 }
 
-// ownNotHeard: after a has told, it hears b, and never itself.
-func ownNotHeard(t *testing.T, a, b *node) {
+// assertOwnIgnored fails the test if a receives what it has published itself.
+func assertOwnIgnored(t *testing.T, a, b *node) {
 	t.Helper()
-	reach(t, b, 100, 1, a)
-	a.await(t, "it heard none but others", func(w *world) bool { return len(w.told) == 1 && w.told[b.node] })
+	publishAndAwait(t, b, 100, 1, a)
+	a.await(t, "it receives from b only", func(r *record) bool { return len(r.senders) == 1 && r.senders[b.node] })
 }
 
-// TestMerged: however much is told, it is no more notices than the pace allows.
-func TestMerged(t *testing.T) {
+// TestMerging: however much is published, no more notices are sent than the least
+// time between two sends allows.
+func TestMerging(t *testing.T) {
 	t.Parallel()
 	_, server := servers(t)
 	for name, tt := range map[string]struct {
-		options Options
-		pace    time.Duration
+		options  Options
+		interval time.Duration
 	}{
-		"PostgreSQL": {Options{Database: database(t)}, notifyPace},
-		"NATS":       {Options{Database: database(t), NATS: server.URL()}, publishPace},
+		"PostgreSQL": {Options{Database: database(t)}, notifyInterval},
+		"NATS":       {Options{Database: database(t), NATS: server.URL()}, publishInterval},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			all := nodes(t, tt.options, "a", "b")
 			if tt.options.NATS != "" {
-				all[0].is(t, "it tells NATS alone", settled)
+				all[0].awaitState(t, "it publishes to NATS only", publishesToNATSOnly)
 			}
-			const tellers, span = 4, 300 * time.Millisecond
-			last := make([]int64, tellers)
+			const publishers, span = 4, 300 * time.Millisecond
+			last := make([]int64, publishers)
 			began := time.Now()
 			var work sync.WaitGroup
-			for teller := range int64(tellers) {
+			for publisher := range int64(publishers) {
 				work.Go(func() {
 					for time.Since(began) < span {
-						last[teller]++
-						all[0].Tell(Notice{Channels: map[int64]int64{teller: last[teller]}})
-						time.Sleep(tt.pace / 10) // or there is no time to send
+						last[publisher]++
+						all[0].Publish(Notice{Channels: map[int64]int64{publisher: last[publisher]}})
+						time.Sleep(tt.interval / 10) // so that there is time to send
 					}
 				})
 			}
 			work.Wait()
-			all[1].await(t, "all have come", func(w *world) bool {
-				for teller := range int64(tellers) {
-					if w.channels[teller] != last[teller] {
+			all[1].await(t, "it receives the latest of each", func(r *record) bool {
+				for publisher := range int64(publishers) {
+					if r.channels[publisher] != last[publisher] {
 						return false
 					}
 				}
 				return true
 			})
-			most := 2 + int(time.Since(began)/tt.pace)
-			all[1].await(t, "there were few notices", func(w *world) bool {
-				if w.notices > most {
-					t.Errorf("%d notices for %d that were told, over %d", w.notices, last, most)
+			most := 2 + int(time.Since(began)/tt.interval)
+			all[1].await(t, "it receives few notices", func(r *record) bool {
+				if r.notices > most {
+					t.Errorf("%d notices for %d that were published, over %d", r.notices, last, most)
 				}
 				return true
 			})
@@ -124,8 +126,9 @@ func TestMerged(t *testing.T) {
 	}
 }
 
-// TestLong: what does not fit into a payload comes in several, whole.
-func TestLong(t *testing.T) {
+// TestLongNotice: a notice that is too long for one message arrives in several,
+// and all of it arrives.
+func TestLongNotice(t *testing.T) {
 	t.Parallel()
 	_, server := servers(t)
 	for name, options := range map[string]Options{
@@ -136,10 +139,10 @@ func TestLong(t *testing.T) {
 			t.Parallel()
 			all := nodes(t, options, "a", "b")
 			if options.NATS != "" {
-				all[0].is(t, "it tells NATS alone", settled)
+				all[0].awaitState(t, "it publishes to NATS only", publishesToNATSOnly)
 			}
 			want := map[int64]map[int64]string{}
-			var told Notice
+			var notice Notice
 			for channel := range int64(6) {
 				p := Presence{Channel: channel, Whole: true}
 				want[channel] = map[int64]string{}
@@ -152,46 +155,46 @@ func TestLong(t *testing.T) {
 					p.Here = append(p.Here, u)
 					want[channel][id] = u.Name
 				}
-				told.Presence = append(told.Presence, p)
+				notice.Presence = append(notice.Presence, p)
 			}
-			all[0].Tell(told)
-			all[1].await(t, "all are here", func(w *world) bool { return reflect.DeepEqual(w.here, want) })
+			all[0].Publish(notice)
+			all[1].await(t, "it receives everybody", func(r *record) bool { return reflect.DeepEqual(r.here, want) })
 		})
 	}
 }
 
-// TestDatabaseStopped: everyone looks again when the database is back, for a
-// NOTIFY is heard by those only who listen already. The log says so once,
-// without the password.
+// TestDatabaseStopped: Missed is called at every node when the database is back,
+// because a NOTIFY reaches only connections that listen already. The log says once
+// what happened, without the password.
 func TestDatabaseStopped(t *testing.T) {
 	t.Parallel()
 	server, text := ownPostgres(t)
 	all := nodes(t, Options{Database: text}, "a", "b")
 	a, b := all[0], all[1]
-	reach(t, a, 1, 1, b)
-	missedA, missedB := a.missedSoFar(), b.missedSoFar()
+	publishAndAwait(t, a, 1, 1, b)
+	missedA, missedB := a.missedCalls(), b.missedCalls()
 
 	check(t, server.Stop())
-	a.Tell(Notice{Channels: map[int64]int64{2: 1}})
-	a.is(t, "it knows that nobody takes what it tells", func(b *Bus) bool { return b.silent })
+	a.Publish(Notice{Channels: map[int64]int64{2: 1}})
+	a.awaitState(t, "it notices that NOTIFY fails", func(b *Bus) bool { return b.notifyFailing })
 	for _, n := range all {
-		n.is(t, "it knows that it hears nothing", func(b *Bus) bool { return !b.listening })
+		n.awaitState(t, "it notices that it receives nothing", func(b *Bus) bool { return !b.listening })
 	}
 	check(t, server.Start(t.Context()))
-	a.await(t, "it looks again, for both connections", func(w *world) bool { return w.missed >= missedA+2 })
-	b.await(t, "it looks again", func(w *world) bool { return w.missed > missedB })
+	a.await(t, "Missed is called for both connections", func(r *record) bool { return r.missed >= missedA+2 })
+	b.await(t, "Missed is called", func(r *record) bool { return r.missed > missedB })
 	for _, n := range all {
-		n.is(t, "it listens", listening)
+		n.awaitState(t, "it listens", listening)
 	}
-	reach(t, a, 3, 1, b)
-	reach(t, b, 4, 1, a)
+	publishAndAwait(t, a, 3, 1, b)
+	publishAndAwait(t, b, 4, 1, a)
 
 	for _, n := range all {
-		n.log.await(t, 1, "other nodes are not heard through the database")
-		n.log.await(t, 1, "other nodes are heard through the database again")
+		n.log.await(t, 1, "notices of other nodes cannot be received through the database")
+		n.log.await(t, 1, "notices of other nodes are received through the database again")
 	}
-	a.log.await(t, 1, "does not take what other nodes are to be told")
-	a.log.await(t, 1, "takes what other nodes are to be told again")
+	a.log.await(t, 1, "notices to other nodes cannot be sent through the database")
+	a.log.await(t, 1, "notices to other nodes are sent through the database again")
 	u, err := url.Parse(text)
 	check(t, err)
 	if password, _ := u.User.Password(); strings.Contains(a.log.String(), password) {
@@ -199,74 +202,75 @@ func TestDatabaseStopped(t *testing.T) {
 	}
 }
 
-// TestKept: what a node tells while it cannot reach the database comes
-// afterwards, but for what will not be true any more.
-func TestKept(t *testing.T) {
+// TestNoticesKept: what a node publishes while it cannot reach the database arrives
+// later, except for what is not true any more.
+func TestNoticesKept(t *testing.T) {
 	t.Parallel()
-	for name, cut := range map[string]func(*wire){"severed": (*wire).sever, "held up": (*wire).hold} {
+	for name, cut := range map[string]func(*proxy){"disconnected": (*proxy).disconnect, "held": (*proxy).hold} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			text := database(t)
-			wire, detour := through(t, text)
+			proxy, detour := throughProxy(t, text)
 			a, b := start(t, "a", Options{Database: detour}), start(t, "b", Options{Database: text})
 			for _, n := range []*node{a, b} {
-				n.is(t, "it listens", listening)
+				n.awaitState(t, "it listens", listening)
 			}
-			reach(t, a, 1, 1, b)
-			reach(t, b, 1, 1, a)
-			missedA, missedB := a.missedSoFar(), b.missedSoFar()
+			publishAndAwait(t, a, 1, 1, b)
+			publishAndAwait(t, b, 1, 1, a)
+			missedA, missedB := a.missedCalls(), b.missedCalls()
 
-			cut(wire)
-			a.Tell(Notice{Presence: []Presence{{Channel: 1, Here: []User{{1, "Ada"}}}}, Moments: []Moment{moment(1, 1)}, Readers: []int64{1000}})
-			a.is(t, "it knows that nobody takes what it tells", func(b *Bus) bool { return b.silent })
+			cut(proxy)
+			a.Publish(Notice{Presence: []Presence{{Channel: 1, Here: []User{{1, "Ada"}}}}, Moments: []Moment{typing(1, 1)}, Readers: []int64{1000}})
+			a.awaitState(t, "it notices that NOTIFY fails", func(b *Bus) bool { return b.notifyFailing })
 			for i := range int64(100) {
-				a.Tell(Notice{Channels: map[int64]int64{i: i + 2}, Users: []int64{i}, Readers: []int64{i}})
+				a.Publish(Notice{Channels: map[int64]int64{i: i + 2}, Users: []int64{i}, Readers: []int64{i}})
 			}
-			a.is(t, "it knows that it hears nothing", func(b *Bus) bool { return !b.listening })
-			wire.sever() // what was held is lost
-			wire.restore()
+			a.awaitState(t, "it notices that it receives nothing", func(b *Bus) bool { return !b.listening })
+			proxy.disconnect() // what it holds is lost
+			proxy.restore()
 
-			b.await(t, "it was told all that is in the database", func(w *world) bool {
+			b.await(t, "it receives all that is kept", func(r *record) bool {
 				for i := range int64(100) {
-					if w.channels[i] != i+2 || !w.users[i] || !w.readers[i] {
+					if r.channels[i] != i+2 || !r.users[i] || !r.readers[i] {
 						return false
 					}
 				}
-				return w.readers[1000]
+				return r.readers[1000]
 			})
-			a.await(t, "it is to tell who is there again, and look", func(w *world) bool { return w.missed >= missedA+2 })
-			a.is(t, "it listens", listening)
-			reach(t, b, 500, 1, a)
-			reach(t, a, 501, 1, b)
-			b.await(t, "it was not told who was there", func(w *world) bool { return len(w.here) == 0 && len(w.moments) == 0 })
-			if now := b.missedSoFar(); now != missedB {
-				t.Errorf("b missed %d times, where nothing was lost to it", now-missedB)
+			a.await(t, "Missed is called for both connections, so that presence is published again", func(r *record) bool { return r.missed >= missedA+2 })
+			a.awaitState(t, "it listens", listening)
+			publishAndAwait(t, b, 500, 1, a)
+			publishAndAwait(t, a, 501, 1, b)
+			b.await(t, "it receives neither presence nor moments", func(r *record) bool { return len(r.here) == 0 && len(r.moments) == 0 })
+			if now := b.missedCalls(); now != missedB {
+				t.Errorf("Missed was called %d times at b, which has lost nothing", now-missedB)
 			}
 		})
 	}
 }
 
-// TestDatabaseHangs: a server that answers nothing is found out, and found
-// again.
+// TestDatabaseHangs: nodes detect that the server no longer answers, and recover
+// when it does.
 func TestDatabaseHangs(t *testing.T) {
 	t.Parallel()
 	server, text := ownPostgres(t)
 	all := nodes(t, Options{Database: text}, "a", "b")
-	missed := all[1].missedSoFar()
+	missed := all[1].missedCalls()
 	check(t, server.Pause())
 	for _, n := range all {
-		n.is(t, "it knows that it hears nothing", func(b *Bus) bool { return !b.listening })
+		n.awaitState(t, "it notices that it receives nothing", func(b *Bus) bool { return !b.listening })
 	}
 	check(t, server.Resume())
-	all[1].await(t, "it looks again", func(w *world) bool { return w.missed > missed })
+	all[1].await(t, "Missed is called", func(r *record) bool { return r.missed > missed })
 	for _, n := range all {
-		n.is(t, "it listens", listening)
+		n.awaitState(t, "it listens", listening)
 	}
-	reach(t, all[0], 3, 1, all[1])
-	reach(t, all[1], 4, 1, all[0])
+	publishAndAwait(t, all[0], 3, 1, all[1])
+	publishAndAwait(t, all[1], 4, 1, all[0])
 }
 
-// TestDatabaseAwayAtStart: nodes start without their servers, and find them.
+// TestDatabaseAwayAtStart: nodes start without their servers, and connect when they
+// are there.
 func TestDatabaseAwayAtStart(t *testing.T) {
 	t.Parallel()
 	database, text := ownPostgres(t)
@@ -275,107 +279,108 @@ func TestDatabaseAwayAtStart(t *testing.T) {
 	check(t, nats.Stop())
 	options := Options{Database: text, NATS: nats.URL()}
 	a, b := start(t, "a", options), start(t, "b", options)
-	a.Tell(Notice{Channels: map[int64]int64{1: 9}})
-	a.log.await(t, 1, "not heard through the database")
+	a.Publish(Notice{Channels: map[int64]int64{1: 9}})
+	a.log.await(t, 1, "cannot be received through the database")
 	a.log.await(t, 1, "NATS is away")
 	check(t, database.Start(t.Context()))
-	// b may be later to listen than a to tell, and looks for itself then.
+	// If b listens only after a has sent, Missed makes up for it.
 	for _, n := range []*node{a, b} {
-		n.await(t, "it looks", func(w *world) bool { return w.missed > 0 })
-		n.is(t, "it listens", listening)
+		n.await(t, "Missed is called", func(r *record) bool { return r.missed > 0 })
+		n.awaitState(t, "it listens", listening)
 	}
-	reach(t, b, 2, 9, a)
+	publishAndAwait(t, b, 2, 9, a)
 	check(t, nats.Start(t.Context()))
 	for _, n := range []*node{a, b} {
-		n.is(t, "it is on NATS", func(b *Bus) bool { return b.onNATS })
+		n.awaitState(t, "it is on NATS", onNATS)
 	}
-	reach(t, a, 3, 9, b)
+	publishAndAwait(t, a, 3, 9, b)
 }
 
-// TestHalfDeadListener: a line that nothing comes through any more, and that
-// nobody says is dead, is found out.
-func TestHalfDeadListener(t *testing.T) {
+// TestDeadConnection: a node detects that nothing comes through a connection any
+// more, although it is still open.
+func TestDeadConnection(t *testing.T) {
 	t.Parallel()
 	text := database(t)
-	wire, detour := through(t, text)
+	proxy, detour := throughProxy(t, text)
 	a, b := start(t, "a", Options{Database: text}), start(t, "b", Options{Database: detour})
 	for _, n := range []*node{a, b} {
-		n.is(t, "it listens", listening)
+		n.awaitState(t, "it listens", listening)
 	}
-	reach(t, a, 1, 1, b)
-	missed := b.missedSoFar()
-	wire.hold()
-	b.is(t, "it knows that it hears nothing", func(b *Bus) bool { return !b.listening })
-	a.Tell(Notice{Channels: map[int64]int64{2: 1}})
-	wire.sever()
-	wire.restore()
-	b.await(t, "it looks again", func(w *world) bool { return w.missed > missed })
-	b.is(t, "it listens", listening)
-	reach(t, a, 3, 1, b)
-	reach(t, b, 4, 1, a)
+	publishAndAwait(t, a, 1, 1, b)
+	missed := b.missedCalls()
+	proxy.hold()
+	b.awaitState(t, "it notices that it receives nothing", func(b *Bus) bool { return !b.listening })
+	a.Publish(Notice{Channels: map[int64]int64{2: 1}})
+	proxy.disconnect()
+	proxy.restore()
+	b.await(t, "Missed is called", func(r *record) bool { return r.missed > missed })
+	b.awaitState(t, "it listens", listening)
+	publishAndAwait(t, a, 3, 1, b)
+	publishAndAwait(t, b, 4, 1, a)
 }
 
-// TestQuiet: a line on which nothing is said stays as it is, however long.
-func TestQuiet(t *testing.T) {
+// TestIdleConnection: a connection on which nothing is sent is kept.
+func TestIdleConnection(t *testing.T) {
 	t.Parallel()
 	all := nodes(t, Options{Database: database(t)}, "a", "b")
-	missed := all[1].missedSoFar()
-	time.Sleep(brief().beat * 5 / 2) // nothing is to happen in it
-	reach(t, all[0], 1, 1, all[1])
-	if now := all[1].missedSoFar(); now != missed {
-		t.Errorf("missed %d times, where nothing was lost", now-missed)
+	missed := all[1].missedCalls()
+	time.Sleep(shortTiming().checkInterval * 5 / 2) // nothing may happen meanwhile
+	publishAndAwait(t, all[0], 1, 1, all[1])
+	if now := all[1].missedCalls(); now != missed {
+		t.Errorf("Missed was called %d times although nothing was lost", now-missed)
 	}
 }
 
-// TestSlowLine: a notice that takes longer than a beat to come through is heard.
-func TestSlowLine(t *testing.T) {
+// TestSlowConnection: a notice arrives although it takes longer than the time
+// between two pings.
+func TestSlowConnection(t *testing.T) {
 	t.Parallel()
 	text := database(t)
-	wire, detour := through(t, text)
+	proxy, detour := throughProxy(t, text)
 	a, b := start(t, "a", Options{Database: text}), start(t, "b", Options{Database: detour})
 	for _, n := range []*node{a, b} {
-		n.is(t, "it listens", listening)
+		n.awaitState(t, "it listens", listening)
 	}
-	missed := b.missedSoFar()
-	wire.slow(brief().beat / 6)
-	told := Notice{Channels: map[int64]int64{}}
-	for id := range int64(700) { // 7 KiB, and the wire passes 1 KiB at a time
-		told.Channels[id] = 1000 + id
+	missed := b.missedCalls()
+	proxy.slowDown(shortTiming().checkInterval / 6)
+	notice := Notice{Channels: map[int64]int64{}}
+	for id := range int64(700) { // 7 KiB, of which the proxy forwards 1 KiB at a time
+		notice.Channels[id] = 1000 + id
 	}
 	began := time.Now()
-	a.Tell(told)
-	b.await(t, "it was told", func(w *world) bool { return len(w.channels) == 700 })
-	if took := time.Since(began); took < brief().beat {
+	a.Publish(notice)
+	b.await(t, "it receives the notice", func(r *record) bool { return len(r.channels) == 700 })
+	if took := time.Since(began); took < shortTiming().checkInterval {
 		t.Errorf("it took only %v", took)
 	}
-	if now := b.missedSoFar(); now != missed {
-		t.Errorf("missed %d times, where nothing was lost", now-missed)
+	if now := b.missedCalls(); now != missed {
+		t.Errorf("Missed was called %d times although nothing was lost", now-missed)
 	}
 }
 
-// TestConnectionEnded: a connection that the server has ended meanwhile is
-// replaced at once.
+// TestConnectionEnded: a connection that the server has closed is replaced at once
+// when it is used.
 func TestConnectionEnded(t *testing.T) {
 	t.Parallel()
 	text := database(t)
 	all := nodes(t, Options{Database: text}, "a", "b")
-	reach(t, all[0], 1, 1, all[1])
+	publishAndAwait(t, all[0], 1, 1, all[1])
 	conn, err := pgx.Connect(t.Context(), text)
 	check(t, err)
-	defer hangUp(conn)
+	defer closeConn(conn)
 	ended, err := conn.Exec(t.Context(), `SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity
 		WHERE datname = current_database() AND pid <> pg_backend_pid() AND query LIKE '%pg_notify%'`)
 	check(t, err)
 	if ended.RowsAffected() == 0 {
-		t.Fatal("no connection was found to end")
+		t.Fatal("there is no connection to end")
 	}
-	all[0].Tell(Notice{Presence: []Presence{{Channel: 1, Here: []User{{1, "Ada"}}}}})
-	all[1].await(t, "it was told", func(w *world) bool { return w.here[1][1] == "Ada" })
-	all[0].log.await(t, 0, "does not take")
+	all[0].Publish(Notice{Presence: []Presence{{Channel: 1, Here: []User{{1, "Ada"}}}}})
+	all[1].await(t, "it receives the notice", func(r *record) bool { return r.here[1][1] == "Ada" })
+	all[0].log.await(t, 0, "cannot be sent")
 }
 
-// TestNATSStopped: without NATS, nodes tell each other through the database,
-// and through NATS again when it is back.
+// TestNATSStopped: nodes publish through the database while NATS is away, and
+// through NATS again when it is back.
 func TestNATSStopped(t *testing.T) {
 	t.Parallel()
 	text := database(t)
@@ -383,99 +388,99 @@ func TestNATSStopped(t *testing.T) {
 	all := nodes(t, Options{Database: text, NATS: server.URL()}, "a", "b")
 	a, b := all[0], all[1]
 	for _, n := range all {
-		n.is(t, "it tells NATS alone", settled)
+		n.awaitState(t, "it publishes to NATS only", publishesToNATSOnly)
 	}
-	reach(t, a, 1, 1, b)
-	missed := b.missedSoFar()
+	publishAndAwait(t, a, 1, 1, b)
+	missed := b.missedCalls()
 
 	check(t, server.Stop())
 	began := time.Now()
-	a.Tell(everything())
-	b.await(t, "it was told everything", knowsEverything)
-	if took := time.Since(began); took > brief().answer {
-		t.Errorf("without NATS it took %v to be heard", took)
+	a.Publish(everything())
+	b.await(t, "it receives everything", receivedEverything)
+	if took := time.Since(began); took > shortTiming().serverTimeout {
+		t.Errorf("without NATS it took %v", took)
 	}
-	b.await(t, "it looks again", func(w *world) bool { return w.missed > missed })
-	reach(t, b, 3, 1, a)
+	b.await(t, "Missed is called", func(r *record) bool { return r.missed > missed })
+	publishAndAwait(t, b, 3, 1, a)
 	for _, n := range all {
 		n.log.await(t, 1, "NATS is away")
 	}
-	missed = b.missedSoFar()
+	missed = b.missedCalls()
 
 	check(t, server.Start(t.Context()))
 	for _, n := range all {
-		n.is(t, "it tells NATS alone", settled)
-		n.log.await(t, 1, "are told through NATS")
+		n.awaitState(t, "it publishes to NATS only", publishesToNATSOnly)
+		n.log.await(t, 1, "notices to other nodes are sent through NATS")
 	}
-	b.await(t, "it looks again", func(w *world) bool { return w.missed > missed })
+	b.await(t, "Missed is called", func(r *record) bool { return r.missed > missed })
 	spy := newSpy(t, text)
-	reach(t, a, 4, 1, b)
-	reach(t, b, 5, 1, a)
-	spy.heardNone(t, "channels", a, b)
+	publishAndAwait(t, a, 4, 1, b)
+	publishAndAwait(t, b, 5, 1, a)
+	spy.assertNone(t, "channels", a, b)
 }
 
-// TestCutOffNATS: one node loses NATS and the other does not. They hear each
-// other all the same.
-func TestCutOffNATS(t *testing.T) {
+// TestOneNodeLosesNATS: two nodes still receive from each other if only one of
+// them loses NATS.
+func TestOneNodeLosesNATS(t *testing.T) {
 	t.Parallel()
-	for name, cut := range map[string]func(*wire){"severed": (*wire).sever, "held up": (*wire).hold} {
+	for name, cut := range map[string]func(*proxy){"disconnected": (*proxy).disconnect, "held": (*proxy).hold} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			text := database(t)
 			_, server := servers(t)
-			wire := newWire(t, strings.TrimPrefix(server.URL(), "nats://"))
+			proxy := newProxy(t, strings.TrimPrefix(server.URL(), "nats://"))
 			a := start(t, "a", Options{Database: text, NATS: server.URL(), Cluster: text})
-			b := start(t, "b", Options{Database: text, NATS: "nats://" + wire.addr, Cluster: text})
+			b := start(t, "b", Options{Database: text, NATS: "nats://" + proxy.addr, Cluster: text})
 			for _, n := range []*node{a, b} {
-				n.is(t, "it tells NATS alone", settled)
+				n.awaitState(t, "it publishes to NATS only", publishesToNATSOnly)
 			}
-			reach(t, a, 1, 1, b)
-			reach(t, b, 2, 1, a)
-			a.is(t, "it tells NATS alone", settled)
-			reach(t, a, 4, 1, b)
-			missed := b.missedSoFar()
+			publishAndAwait(t, a, 1, 1, b)
+			publishAndAwait(t, b, 2, 1, a)
+			a.awaitState(t, "it publishes to NATS only", publishesToNATSOnly)
+			publishAndAwait(t, a, 4, 1, b)
+			missed := b.missedCalls()
 
-			cut(wire)
-			a.Tell(Notice{Channels: map[int64]int64{3: 1}}) // over NATS, where b is no more
-			b.await(t, "it looks again, because it was cut off and because a told NATS", func(w *world) bool { return w.missed >= missed+2 })
-			if name == "held up" {
-				wire.sever() // what it held is lost
+			cut(proxy)
+			a.Publish(Notice{Channels: map[int64]int64{3: 1}}) // through NATS, which b has lost
+			b.await(t, "Missed is called, because b has lost NATS and because a has published to NATS only", func(r *record) bool { return r.missed >= missed+2 })
+			if name == "held" {
+				proxy.disconnect() // what it holds is lost
 			}
-			a.is(t, "it knows that b is deaf", func(b *Bus) bool { return !b.alone && time.Now().Before(b.deafUntil) })
+			a.awaitState(t, "it knows that b is off NATS", func(b *Bus) bool { return !b.natsOnly && time.Now().Before(b.othersOffNATSUntil) })
 			began := time.Now()
 			for i := range int64(10) {
-				reach(t, a, 10+i, 1, b)
-				reach(t, b, 20+i, 1, a)
+				publishAndAwait(t, a, 10+i, 1, b)
+				publishAndAwait(t, b, 20+i, 1, a)
 			}
-			if took := time.Since(began); took > 20*brief().beat { // were each of them to wait
+			if took := time.Since(began); took > 20*shortTiming().checkInterval { // more only if each had to wait
 				t.Errorf("twenty notices took %v", took)
 			}
-			a.is(t, "it is on NATS all the while", func(b *Bus) bool { return b.onNATS })
+			a.awaitState(t, "it is still on NATS", onNATS)
 
-			// As long as it lasts.
-			if name == "held up" {
+			if name == "held" {
 				return
 			}
-			for until := time.Now().Add(brief().deaf() + brief().beat/2); time.Now().Before(until); time.Sleep(brief().beat / 10) {
-				a.is(t, "it tells both", func(b *Bus) bool { return !settled(b) })
+			// It publishes to both for as long as b is off NATS.
+			for until := time.Now().Add(shortTiming().offNATSDuration() + shortTiming().checkInterval/2); time.Now().Before(until); time.Sleep(shortTiming().checkInterval / 10) {
+				a.awaitState(t, "it publishes to both", func(b *Bus) bool { return !publishesToNATSOnly(b) })
 			}
-			reach(t, a, 50, 1, b)
+			publishAndAwait(t, a, 50, 1, b)
 
-			missed = b.missedSoFar()
-			wire.restore()
-			b.await(t, "it looks again", func(w *world) bool { return w.missed > missed })
+			missed = b.missedCalls()
+			proxy.restore()
+			b.await(t, "Missed is called", func(r *record) bool { return r.missed > missed })
 			for _, n := range []*node{a, b} {
-				n.is(t, "it tells NATS alone", settled)
+				n.awaitState(t, "it publishes to NATS only", publishesToNATSOnly)
 			}
-			reach(t, a, 60, 1, b)
-			reach(t, b, 61, 1, a)
+			publishAndAwait(t, a, 60, 1, b)
+			publishAndAwait(t, b, 61, 1, a)
 		})
 	}
 }
 
-// TestSomeWithoutNATS: a node that was not told of NATS is deaf for good, and
-// the others learn of it, whoever is there first.
-func TestSomeWithoutNATS(t *testing.T) {
+// TestOneNodeWithoutNATS: a node that is not configured for NATS is always off it.
+// The others learn that, whichever node starts first.
+func TestOneNodeWithoutNATS(t *testing.T) {
 	t.Parallel()
 	for _, first := range []string{"with NATS", "without NATS"} {
 		t.Run(first+" first", func(t *testing.T) {
@@ -486,11 +491,11 @@ func TestSomeWithoutNATS(t *testing.T) {
 			begin := map[string]func(){
 				"with NATS": func() {
 					with = start(t, "with", Options{Database: text, NATS: server.URL()})
-					with.is(t, "it is on NATS", func(b *Bus) bool { return b.onNATS })
+					with.awaitState(t, "it is on NATS", onNATS)
 				},
 				"without NATS": func() {
 					without = start(t, "without", Options{Database: text})
-					without.is(t, "it listens", listening)
+					without.awaitState(t, "it listens", listening)
 				},
 			}
 			begin[first]()
@@ -498,57 +503,57 @@ func TestSomeWithoutNATS(t *testing.T) {
 			for _, second := range begin {
 				second()
 			}
-			with.is(t, "it listens", listening)
-			reach(t, without, 1, 1, with)
-			reach(t, with, 2, 1, without)
-			with.is(t, "it has heard of nobody who is deaf for long", settled)
-			missed := without.missedSoFar()
-			with.Tell(Notice{Channels: map[int64]int64{3: 1}})
-			without.await(t, "it looks for what went over NATS", func(w *world) bool { return w.missed > missed })
-			with.is(t, "it tells both", func(b *Bus) bool { return !settled(b) })
+			with.awaitState(t, "it listens", listening)
+			publishAndAwait(t, without, 1, 1, with)
+			publishAndAwait(t, with, 2, 1, without)
+			with.awaitState(t, "it assumes that all nodes are on NATS", publishesToNATSOnly)
+			missed := without.missedCalls()
+			with.Publish(Notice{Channels: map[int64]int64{3: 1}})
+			without.await(t, "Missed is called for what went through NATS", func(r *record) bool { return r.missed > missed })
+			with.awaitState(t, "it publishes to both", func(b *Bus) bool { return !publishesToNATSOnly(b) })
 			for i := range int64(5) {
-				reach(t, with, 10+i, 1, without)
+				publishAndAwait(t, with, 10+i, 1, without)
 			}
-			for until := time.Now().Add(brief().deaf() + brief().beat/2); time.Now().Before(until); time.Sleep(brief().beat / 10) {
-				with.is(t, "it tells both", func(b *Bus) bool { return !settled(b) })
+			for until := time.Now().Add(shortTiming().offNATSDuration() + shortTiming().checkInterval/2); time.Now().Before(until); time.Sleep(shortTiming().checkInterval / 10) {
+				with.awaitState(t, "it publishes to both", func(b *Bus) bool { return !publishesToNATSOnly(b) })
 			}
 		})
 	}
 }
 
-// TestNeitherHeardNorDeaf: a node that does not hear PostgreSQL cannot know who
-// is deaf, and tells it all the same.
-func TestNeitherHeardNorDeaf(t *testing.T) {
+// TestPublishWithoutListening: a node that does not receive from PostgreSQL cannot
+// know whether another is off NATS, so it publishes to PostgreSQL too.
+func TestPublishWithoutListening(t *testing.T) {
 	t.Parallel()
 	text := database(t)
 	_, server := servers(t)
-	wire, detour := through(t, text)
+	proxy, detour := throughProxy(t, text)
 	a := start(t, "a", Options{Database: detour, NATS: server.URL(), Cluster: text})
-	a.is(t, "it tells NATS alone", settled)
-	wire.sever()
-	a.is(t, "it knows that it hears nothing", func(b *Bus) bool { return !b.listening })
+	a.awaitState(t, "it publishes to NATS only", publishesToNATSOnly)
+	proxy.disconnect()
+	a.awaitState(t, "it notices that it receives nothing", func(b *Bus) bool { return !b.listening })
 	b := start(t, "b", Options{Database: text, Cluster: text})
-	b.is(t, "it listens", listening)
-	a.Tell(Notice{Channels: map[int64]int64{1: 1}})
-	wire.restore()
-	b.await(t, "it was told", func(w *world) bool { return w.channels[1] == 1 })
+	b.awaitState(t, "it listens", listening)
+	a.Publish(Notice{Channels: map[int64]int64{1: 1}})
+	proxy.restore()
+	b.await(t, "it receives the notice", func(r *record) bool { return r.channels[1] == 1 })
 }
 
-// TestForeign: what others put where the nodes talk does no harm, and fills no
-// log.
-func TestForeign(t *testing.T) {
+// TestForeignMessages: what others send to the nodes' channel and subject does no
+// harm, and does not fill the log.
+func TestForeignMessages(t *testing.T) {
 	t.Parallel()
 	text := database(t)
 	_, server := servers(t)
 	a := start(t, "a", Options{Database: text, NATS: server.URL(), Cluster: "foreign"})
 	b := start(t, "b", Options{Database: text, NATS: server.URL(), Cluster: "foreign"})
 	for _, n := range []*node{a, b} {
-		n.is(t, "it listens to PostgreSQL", listening)
-		n.is(t, "it is on NATS", func(b *Bus) bool { return b.onNATS })
+		n.awaitState(t, "it listens to PostgreSQL", listening)
+		n.awaitState(t, "it is on NATS", onNATS)
 	}
 	conn, err := pgx.Connect(t.Context(), text)
 	check(t, err)
-	defer hangUp(conn)
+	defer closeConn(conn)
 	nc, err := nats.Connect(server.URL())
 	check(t, err)
 	defer nc.Close()
@@ -566,32 +571,33 @@ func TestForeign(t *testing.T) {
 	check(t, nc.Publish(subject("foreign"), []byte(`{"node":"x","channels":{"77":1},"users":[`+strings.Repeat("1,", maxMessage/2)+`1]}`)))
 	check(t, nc.Flush())
 	check(t, nc.Publish(subject("foreign"), []byte(`{"node":"x","channels":{"3":1}}`)))
-	reach(t, b, 1, 1, a)
+	publishAndAwait(t, b, 1, 1, a)
 	_, err = conn.Exec(t.Context(), `SELECT pg_notify('hubbub', '{"node":"x","channels":{"2":1},"new":{"to":"come"}}')`)
 	check(t, err)
-	a.await(t, "it heard what makes sense", func(w *world) bool { return w.channels[2] == 1 && w.channels[3] == 1 })
-	a.await(t, "it heard nothing else", func(w *world) bool { return w.channels[77] == 0 && len(w.told) == 2 })
+	a.await(t, "it receives what is a notice", func(r *record) bool { return r.channels[2] == 1 && r.channels[3] == 1 })
+	a.await(t, "it receives nothing else", func(r *record) bool { return r.channels[77] == 0 && len(r.senders) == 2 })
 	a.log.await(t, 1, "is no notice")
 }
 
-// TestUnsure: whoever has forgotten what to tell has the others look.
-func TestUnsure(t *testing.T) {
+// TestDropped: when a node drops what it has too much of, Missed is called at the
+// others.
+func TestDropped(t *testing.T) {
 	t.Parallel()
 	server, text := ownPostgres(t)
 	all := nodes(t, Options{Database: text}, "a", "b")
-	missed := all[1].missedSoFar()
-	// The nodes' connections stay, but nothing more is taken.
+	missed := all[1].missedCalls()
+	// The connections stay open, but the server takes nothing more.
 	check(t, server.Pause())
-	for id := range int64(3 * maxUsers) { // the first of them are being sent
-		all[0].Tell(Notice{Users: []int64{id}})
+	for id := range int64(3 * maxUsers) { // the first of them may be in a send already
+		all[0].Publish(Notice{Users: []int64{id}})
 	}
 	check(t, server.Resume())
-	all[1].await(t, "it looks again", func(w *world) bool { return w.missed > missed })
-	all[1].await(t, "it was not told of each", func(w *world) bool { return len(w.users) < 3*maxUsers })
+	all[1].await(t, "Missed is called", func(r *record) bool { return r.missed > missed })
+	all[1].await(t, "it does not receive all of them", func(r *record) bool { return len(r.users) < 3*maxUsers })
 }
 
-// TestClose: what waits is sent, then goodbye; and nothing is left running. It
-// is not parallel, for it counts goroutines.
+// TestClose: Close sends what waits and then Bye, and leaves no goroutine. The test
+// is not parallel, because it counts goroutines.
 func TestClose(t *testing.T) {
 	_, server := servers(t)
 	before := goroutines()
@@ -599,17 +605,17 @@ func TestClose(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			all := nodes(t, Options{Database: database(t), NATS: servers}, "a", "b")
 			a, b := all[0], all[1]
-			// The second waits for the pace of the first.
-			a.Tell(Notice{Channels: map[int64]int64{1: 1}})
-			a.Tell(Notice{Channels: map[int64]int64{2: 1}, Users: []int64{5}})
+			// The second is still queued when Close is called.
+			a.Publish(Notice{Channels: map[int64]int64{1: 1}})
+			a.Publish(Notice{Channels: map[int64]int64{2: 1}, Users: []int64{5}})
 			check(t, a.Close(t.Context()))
-			a.Tell(Notice{Channels: map[int64]int64{3: 1}})
-			b.await(t, "it was told all and goodbye", func(w *world) bool {
-				return w.channels[1] == 1 && w.channels[2] == 1 && w.users[5] && w.bye[a.node]
+			a.Publish(Notice{Channels: map[int64]int64{3: 1}})
+			b.await(t, "it receives all and Bye", func(r *record) bool {
+				return r.channels[1] == 1 && r.channels[2] == 1 && r.users[5] && r.bye[a.node]
 			})
 			check(t, a.Close(t.Context()))
 			check(t, b.Close(t.Context()))
-			b.await(t, "nothing is told after that", func(w *world) bool { return w.channels[3] == 0 })
+			b.await(t, "it receives nothing that was published after Close", func(r *record) bool { return r.channels[3] == 0 })
 		})
 	}
 	t.Run("unused", func(t *testing.T) {
@@ -618,27 +624,27 @@ func TestClose(t *testing.T) {
 		check(t, b.Close(t.Context()))
 	})
 	t.Run("servers away", func(t *testing.T) {
-		// Nobody answers at the one, nobody listens at the other.
-		wire, silent := through(t, database(t))
-		wire.hold()
-		n := start(t, "a", Options{Database: silent, NATS: "nats://127.0.0.1:1"})
-		n.Tell(Notice{Users: []int64{1}})
+		// The database does not answer, and nothing listens on the port of NATS.
+		proxy, unanswered := throughProxy(t, database(t))
+		proxy.hold()
+		n := start(t, "a", Options{Database: unanswered, NATS: "nats://127.0.0.1:1"})
+		n.Publish(Notice{Users: []int64{1}})
 		began := time.Now()
 		if err := n.Close(t.Context()); err == nil {
-			t.Error("all was sent, to nobody")
+			t.Error("Close says that all was sent")
 		}
-		if took := time.Since(began); took > brief().closing+2*time.Second {
-			t.Errorf("closing took %v", took)
+		if took := time.Since(began); took > shortTiming().closeTimeout+2*time.Second {
+			t.Errorf("Close took %v", took)
 		}
 		n = start(t, "b", Options{Database: "postgres://hubbub@127.0.0.1:1/none"})
 		ctx, cancel := context.WithCancel(t.Context())
 		cancel()
 		began = time.Now()
 		if err := n.Close(ctx); err == nil || time.Since(began) > time.Second {
-			t.Errorf("closing at once: %v after %v", err, time.Since(began))
+			t.Errorf("Close with a context that has ended: %v after %v", err, time.Since(began))
 		}
 	})
-	for deadline := time.Now().Add(waitTime); ; time.Sleep(5 * time.Millisecond) {
+	for deadline := time.Now().Add(waitTimeout); ; time.Sleep(5 * time.Millisecond) {
 		left := goroutines()
 		if len(left) <= len(before) {
 			return
@@ -649,7 +655,7 @@ func TestClose(t *testing.T) {
 	}
 }
 
-// goroutines returns the stacks of those that do our work.
+// goroutines returns the stacks of the goroutines that buses have started.
 func goroutines() []string {
 	buffer := make([]byte, 4<<20)
 	all := strings.Split(string(buffer[:runtime.Stack(buffer, true)]), "\n\n")
@@ -659,7 +665,7 @@ func goroutines() []string {
 	})
 }
 
-// TestOpen: what can never work is refused, in words that hold no password.
+// TestOpen: Open refuses what can never work, and its errors contain no password.
 func TestOpen(t *testing.T) {
 	t.Parallel()
 	const good = "postgres://hubbub:secret@127.0.0.1/hubbub"
@@ -678,7 +684,7 @@ func TestOpen(t *testing.T) {
 	} {
 		b, err := Open(Options{Database: tt.database, NATS: tt.nats, Cluster: "test"})
 		if err == nil || b != nil {
-			t.Errorf("%q with %q is taken", tt.database, tt.nats)
+			t.Errorf("%q with %q is accepted", tt.database, tt.nats)
 		} else if strings.Contains(err.Error(), "sec") {
 			t.Errorf("the password is in %q", err)
 		}
@@ -695,11 +701,12 @@ func TestOpen(t *testing.T) {
 	}
 }
 
-// TestOpenWithoutCluster: two databases would hear each other.
+// TestOpenWithoutCluster: NATS needs the name of a cluster, because nodes of two
+// databases would receive from each other.
 func TestOpenWithoutCluster(t *testing.T) {
 	t.Parallel()
 	if _, err := Open(Options{Database: "postgres://hubbub@127.0.0.1/hubbub", NATS: "nats://a"}); err == nil {
-		t.Error("it is taken")
+		t.Error("it is accepted")
 	}
 }
 

@@ -15,87 +15,87 @@ import (
 )
 
 const (
-	// maxMessage is the length in bytes of what one NATS message carries, if the
-	// server allows it. Longer ones are none of ours.
+	// maxMessage is how many bytes one NATS message carries, if the server allows
+	// as many. A longer message is not from a node.
 	maxMessage = 256 << 10
 
-	// publishPace is the least time between two sends.
-	publishPace = time.Millisecond
+	// publishInterval is the least time between two sends.
+	publishInterval = time.Millisecond
 
-	// dialTime is how long a NATS server may take to answer.
-	dialTime = time.Second
+	// dialTimeout is how long a connection to a NATS server may take.
+	dialTimeout = time.Second
 )
 
 var (
-	errAway    = errors.New("not connected")
-	errClosed  = errors.New("connection closed")
-	errNoEcho  = errors.New("what is published does not come back")
-	errTooLong = errors.New("too long")
+	errDisconnected = errors.New("not connected")
+	errClosed       = errors.New("connection closed")
+	errNoEcho       = errors.New("what is published does not come back")
+	errTooLong      = errors.New("too long")
 )
 
-// subject is where the nodes of a cluster meet on NATS.
+// subject returns the NATS subject that the nodes of a cluster use.
 func subject(cluster string) string {
 	digest := sha256.Sum256([]byte(cluster))
 	return "hubbub." + hex.EncodeToString(digest[:8])
 }
 
-// publish sends what NATS is to carry until ctx ends or all is sent. What NATS
-// does not take goes over PostgreSQL.
-func (b *Bus) publish(ctx context.Context) {
-	b.carry(ctx, b.nats, publishPace, func(d draft) time.Duration {
-		if err := b.publishAll(ctx, d); err != nil {
-			b.leaveNATS(d, err)
+// sendToNATS sends NATS's queue until ctx ends or the queue is closed. What
+// cannot be sent goes to PostgreSQL's queue.
+func (b *Bus) sendToNATS(ctx context.Context) {
+	b.sendQueue(ctx, b.natsQueue, publishInterval, func(waiting batch) time.Duration {
+		if err := b.publishBatch(ctx, waiting); err != nil {
+			b.leaveNATS(waiting, err)
 		}
 		return 0
 	})
 }
 
-// publishAll returns when the server has confirmed that it has all. Until then
-// there is nothing to be had from sending more.
-func (b *Bus) publishAll(ctx context.Context, d draft) error {
+// publishBatch publishes a batch and returns when the server has confirmed that
+// it has all of it. Sending more before that gains nothing.
+func (b *Bus) publishBatch(ctx context.Context, waiting batch) error {
 	b.mu.Lock()
-	nc := b.conn
+	nc := b.natsConn
 	b.mu.Unlock()
 	if nc == nil {
-		return errAway
+		return errDisconnected
 	}
-	for _, text := range b.write(d, min(maxMessage, int(nc.MaxPayload()))) {
-		if err := nc.Publish(b.subject, text); err != nil {
+	for _, text := range b.encode(waiting, min(maxMessage, int(nc.MaxPayload()))) {
+		if err := nc.Publish(b.natsSubject, text); err != nil {
 			return err
 		}
 	}
-	confirmed, cancel := context.WithTimeout(ctx, b.answer)
+	timeout, cancel := context.WithTimeout(ctx, b.serverTimeout)
 	defer cancel()
-	return nc.FlushWithContext(confirmed)
+	return nc.FlushWithContext(timeout)
 }
 
-// tend keeps the node on NATS where it can until ctx ends.
-func (b *Bus) tend(ctx context.Context) {
+// maintainNATS keeps the node on NATS while that is possible, until ctx ends.
+func (b *Bus) maintainNATS(ctx context.Context) {
 	for {
 		err := b.connectNATS(ctx)
 		if ctx.Err() != nil {
 			return
 		}
-		b.leaveNATS(draft{}, err)
-		pause(ctx, b.beat)
+		b.leaveNATS(batch{}, err)
+		sleep(ctx, b.checkInterval)
 	}
 }
 
-// connectNATS connects and keeps connected until ctx ends. It fails where the
-// library does not try again by itself: if nobody answers at first, or the
+// connectNATS connects and stays connected until ctx ends. It fails where the
+// library does not reconnect by itself: if the first attempt fails, or the
 // connection is closed for good.
 func (b *Bus) connectNATS(ctx context.Context) error {
-	changed, closed := newBell(), newBell()
-	nc, err := nats.Connect(b.servers,
+	changed, closed := newSignal(), newSignal()
+	nc, err := nats.Connect(b.natsServers,
 		nats.Name("hubbub"), nats.MaxReconnects(-1), nats.IgnoreAuthErrorAbort(),
-		nats.Timeout(dialTime), nats.SetCustomDialer(dialer{ctx}), nats.SkipHostLookup(),
+		nats.Timeout(dialTimeout), nats.SetCustomDialer(dialer{ctx}), nats.SkipHostLookup(),
 		nats.CustomReconnectDelay(backoff),
-		nats.ReconnectBufSize(-1), // what cannot be sent now goes another way
-		nats.PingInterval(b.ping), nats.MaxPingsOutstanding(2),
-		nats.DisconnectErrHandler(func(*nats.Conn, error) { changed.ring() }),
-		nats.ReconnectHandler(func(*nats.Conn) { changed.ring() }),
-		nats.ClosedHandler(func(*nats.Conn) { changed.ring(); closed.ring() }),
-		nats.ErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) { b.wonder("NATS complains", err) }),
+		nats.ReconnectBufSize(-1), // no buffer, because what cannot be sent now goes to PostgreSQL
+		nats.PingInterval(b.pingInterval), nats.MaxPingsOutstanding(2),
+		nats.DisconnectErrHandler(func(*nats.Conn, error) { changed.send() }),
+		nats.ReconnectHandler(func(*nats.Conn) { changed.send() }),
+		nats.ClosedHandler(func(*nats.Conn) { changed.send(); closed.send() }),
+		nats.ErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) { b.warn("NATS reports an error", err) }),
 	)
 	if err != nil {
 		return err
@@ -104,57 +104,58 @@ func (b *Bus) connectNATS(ctx context.Context) error {
 		nc.Close()
 		<-closed
 	}()
-	subscription, err := nc.SubscribeSync(b.subject)
+	subscription, err := nc.SubscribeSync(b.natsSubject)
 	if err != nil {
 		return err
 	}
-	b.setConn(nc, changed)
-	defer b.setConn(nil, nil)
+	b.setNATSConn(nc, changed)
+	defer b.setNATSConn(nil, nil)
 
 	ctx, cancel := context.WithCancel(ctx)
-	var hearing sync.WaitGroup
-	defer hearing.Wait()
+	var receiving sync.WaitGroup
+	defer receiving.Wait()
 	defer cancel()
 	echoes := make(chan []byte, 16)
-	hearing.Go(func() { b.subscribe(ctx, subscription, echoes) })
+	receiving.Go(func() { b.receiveFromNATS(ctx, subscription, echoes) })
 
 	for connection := uint64(0); ; {
-		now := nc.Stats().Reconnects
+		current := nc.Stats().Reconnects
 		switch {
 		case nc.IsClosed():
 			return errClosed
-		case !nc.IsConnected() || connection != now:
-			b.leaveNATS(draft{}, errAway)
+		case !nc.IsConnected() || connection != current:
+			b.leaveNATS(batch{}, errDisconnected)
 		}
-		connection = now
-		var again <-chan time.Time
+		connection = current
+		var retry <-chan time.Time
 		if nc.IsConnected() && !b.isOnNATS() {
-			if err := b.echo(ctx, nc, echoes); err != nil {
-				b.leaveNATS(draft{}, err)
-				again = time.After(b.beat)
+			if err := b.testEcho(ctx, nc, echoes); err != nil {
+				b.leaveNATS(batch{}, err)
+				retry = time.After(b.checkInterval)
 			} else if nc.Stats().Reconnects == connection {
-				b.enterNATS()
+				b.joinNATS()
 			}
 		}
 		select {
 		case <-changed:
-		case <-again:
+		case <-retry:
 		case <-ctx.Done():
 			return ctx.Err()
 		}
 	}
 }
 
-// setConn notes the connection to publish on, and what to ring if that fails.
-func (b *Bus) setConn(nc *nats.Conn, failed bell) {
+// setNATSConn sets the connection to publish on, and the signal to send if that
+// fails.
+func (b *Bus) setNATSConn(nc *nats.Conn, failed signal) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.conn, b.connFailed = nc, failed
+	b.natsConn, b.connFailed = nc, failed
 }
 
-// subscribe hears NATS until ctx ends or the connection is closed. What this
-// node has published itself it gives to echoes, if there is room.
-func (b *Bus) subscribe(ctx context.Context, subscription *nats.Subscription, echoes chan<- []byte) {
+// receiveFromNATS handles messages until ctx ends or the connection is closed.
+// It passes this node's own messages to echoes, if there is room.
+func (b *Bus) receiveFromNATS(ctx context.Context, subscription *nats.Subscription, echoes chan<- []byte) {
 	for {
 		message, err := subscription.NextMsgWithContext(ctx)
 		switch {
@@ -162,32 +163,33 @@ func (b *Bus) subscribe(ctx context.Context, subscription *nats.Subscription, ec
 			b.missed()
 		case err != nil:
 			return
-		case bytes.HasPrefix(message.Data, b.own):
+		case bytes.HasPrefix(message.Data, b.ownPrefix):
 			select {
 			case echoes <- message.Data:
 			default:
 			}
 		case len(message.Data) > maxMessage:
-			b.wonder("what came from NATS is no notice", errTooLong)
+			b.warn("what came from NATS is no notice", errTooLong)
 		default:
-			b.hear(message.Data)
+			b.handle(message.Data)
 		}
 	}
 }
 
-// echo publishes a word and waits until it comes back: then the subscription is
-// in force, and nothing forbids to publish or to hear.
-func (b *Bus) echo(ctx context.Context, nc *nats.Conn, echoes <-chan []byte) error {
-	word := append(bytes.Clone(b.own), `,"echo":"`+rand.Text()+`"}`...)
-	if err := nc.Publish(b.subject, word); err != nil {
+// testEcho publishes a random message and waits until it comes back. Then the
+// subscription is in force, and the server permits both to publish and to
+// receive.
+func (b *Bus) testEcho(ctx context.Context, nc *nats.Conn, echoes <-chan []byte) error {
+	sent := append(bytes.Clone(b.ownPrefix), `,"echo":"`+rand.Text()+`"}`...)
+	if err := nc.Publish(b.natsSubject, sent); err != nil {
 		return err
 	}
-	timeout := time.NewTimer(b.answer)
+	timeout := time.NewTimer(b.serverTimeout)
 	defer timeout.Stop()
 	for {
 		select {
-		case heard := <-echoes:
-			if bytes.Equal(heard, word) {
+		case received := <-echoes:
+			if bytes.Equal(received, sent) {
 				return nil
 			}
 		case <-timeout.C:
@@ -204,48 +206,48 @@ func (b *Bus) isOnNATS() bool {
 	return b.onNATS
 }
 
-// enterNATS has what is told go over NATS.
-func (b *Bus) enterNATS() {
+// joinNATS makes the node publish to NATS.
+func (b *Bus) joinNATS() {
 	b.mu.Lock()
 	b.onNATS = true
-	again := b.natsAway
-	b.natsAway = false
+	again := b.natsFailing
+	b.natsFailing = false
 	b.mu.Unlock()
 	if again {
-		b.log.Info("other nodes are told through NATS")
+		b.log.Info("notices to other nodes are sent through NATS")
 	}
-	b.missed() // what was published while the node was not subscribed
+	b.missed() // others may have published before the node was subscribed
 }
 
-// leaveNATS has what is told go over PostgreSQL, first of all a draft that was
-// to be published and what waits behind it.
-func (b *Bus) leaveNATS(d draft, err error) {
+// leaveNATS makes the node publish to PostgreSQL only. It moves unsent, a batch
+// that NATS has not confirmed, and NATS's queue to PostgreSQL's queue.
+func (b *Bus) leaveNATS(unsent batch, err error) {
 	b.mu.Lock()
 	left := b.onNATS
-	behind, others := b.nats.take(), b.postgres.take()
-	d.add(behind.letter(b.node))
-	d.add(others.letter(b.node))
+	fromNATS, fromPostgres := b.natsQueue.take(), b.postgresQueue.take()
+	unsent.add(fromNATS.envelope(b.node))
+	unsent.add(fromPostgres.envelope(b.node))
 	if left {
-		b.onNATS, b.alone = false, false
-		d.Deaf = true
-		b.connFailed.ring()
+		b.onNATS, b.natsOnly = false, false
+		unsent.OffNATS = true
+		b.connFailed.send()
 	}
-	b.postgres.add(d.letter(b.node))
-	first := !b.natsAway && !b.closed
-	b.natsAway = true
+	b.postgresQueue.add(unsent.envelope(b.node))
+	first := !b.natsFailing && !b.closed
+	b.natsFailing = true
 	b.mu.Unlock()
 	if first {
-		b.log.Warn("other nodes are told through the database alone: NATS is away", "error", err)
+		b.log.Warn("NATS is away: notices to other nodes are sent through the database only", "error", err)
 	}
 	if left {
-		b.missed() // what was published while nobody knew of it
+		b.missed() // others have published to NATS without knowing that this node had left
 	}
 }
 
-// dialer has connections made until ctx ends.
+// dialer makes connections until ctx ends.
 type dialer struct{ ctx context.Context }
 
 // Dial connects to a server.
 func (d dialer) Dial(network, address string) (net.Conn, error) {
-	return (&net.Dialer{Timeout: dialTime}).DialContext(d.ctx, network, address)
+	return (&net.Dialer{Timeout: dialTimeout}).DialContext(d.ctx, network, address)
 }

@@ -7,68 +7,68 @@ import (
 	"slices"
 )
 
-// Notice is what one node tells the others: that something may have changed,
-// and who is there. Notices that wait are merged into one, in which the order of
-// its fields says nothing.
+// Notice is what one node publishes to the others: what may have changed, and
+// who is there. Notices that wait to be sent are merged into one. The order of
+// its fields and of its lists means nothing, except where they say so.
 type Notice struct {
-	// Node is a random id of the process's life. The bus sets it.
+	// Node is a random id of the process that publishes. The bus sets it.
 	Node string `json:"node"`
 
-	// Number counts what a node tells. The bus sets it. What goes over NATS and
-	// what goes over PostgreSQL may overtake each other: of two notices of a
-	// node, that with the higher number was told later. The parts of a notice
-	// that was too long have the same number.
+	// Number counts the notices of a node. The bus sets it. Notices that go
+	// through NATS and notices that go through PostgreSQL may overtake each other:
+	// of two notices of a node, the one with the higher number was published
+	// later. The parts of a notice that was split have the same number.
 	Number int64 `json:"number,omitempty"`
 
-	// Channels are the revisions that channels have come to. A channel that was
-	// just made is there with revision 0.
+	// Channels maps ids of channels to the revisions they have reached. A channel
+	// that was just made has revision 0.
 	Channels map[int64]int64 `json:"channels,omitempty"`
 
-	// Users are those of whose sessions some may be over.
+	// Users are the ids of users who may have had a session ended.
 	Users []int64 `json:"users,omitempty"`
 
-	// Readers are users whose positions have changed.
+	// Readers are the ids of users whose positions have changed.
 	Readers []int64 `json:"readers,omitempty"`
 
-	// Presence says who has come to channels and gone from them at the node.
+	// Presence says who has come to channels at the node, and who has left them.
 	Presence []Presence `json:"presence,omitempty"`
 
-	// Moments are what soon does not matter any more, in their order.
+	// Moments are in the order in which they happened.
 	Moments []Moment `json:"moments,omitempty"`
 
-	// Ask asks the others for all of their presence.
+	// Ask asks the other nodes to publish all their presence.
 	Ask bool `json:"ask,omitempty"`
 
-	// Bye says that the node stops: nobody is there any more. It holds after all
-	// else in the notice. Close tells it.
+	// Bye says that the node stops, so nobody is present there any more. It
+	// applies after all else in the notice. Close publishes it.
 	Bye bool `json:"bye,omitempty"`
 }
 
-// Presence is who has come to a channel and gone from it at one node.
+// Presence says who has come to a channel at one node, and who has left it.
 type Presence struct {
 	Channel int64   `json:"c"`
 	Here    []User  `json:"h,omitempty"`
 	Gone    []int64 `json:"g,omitempty"` // ids of users
 
-	// Whole says that those who are here are all: what the node has said of the
-	// channel before holds no more. Where one message cannot carry so many, they
-	// come in several, none of which is whole: who is not in them and is not said
-	// to be gone is forgotten by the others after a time, as if the node were.
+	// Whole says that Here is everybody: it replaces what the node has published
+	// about the channel before. If one message cannot carry so many, they come in
+	// several, none of which is whole. Other nodes then forget a user who is in
+	// neither Here nor Gone after a time, as they do if the node dies.
 	Whole bool `json:"w,omitempty"`
 }
 
-// User is a user by id and name.
+// User is a user's id and name.
 type User struct {
 	ID   int64  `json:"i"`
 	Name string `json:"n"`
 }
 
-// Moment is something that soon does not matter any more. It may be lost.
+// Moment is something that matters only for a few seconds. It may be lost.
 type Moment struct {
 	Kind    Kind   `json:"k"`
 	Channel int64  `json:"c,omitempty"`
 	User    int64  `json:"u,omitempty"`
-	Name    string `json:"n,omitempty"` // of the tab or the probe
+	Name    string `json:"n,omitempty"` // of the tab or of the probe
 	On      bool   `json:"o,omitempty"`
 }
 
@@ -77,53 +77,57 @@ type Kind string
 
 const (
 	Typing  Kind = "typing"  // User types in Channel
-	Reading Kind = "reading" // whether User reads in the tab Name is On
+	Reading Kind = "reading" // User reads in the tab Name, or no longer does: On
 	Left    Kind = "left"    // User has left Channel unread, although it may be open
-	Probed  Kind = "probed"  // the probe Name was asked for
+	Probed  Kind = "probed"  // the probe Name was requested
 )
 
-// letter is what travels: a notice, and what the buses tell each other.
-type letter struct {
-	Notice // begins with the node: see Bus.own
-	signs
+// envelope is what the buses send: a notice, and what a bus says about itself.
+type envelope struct {
+	Notice // first, because Bus.ownPrefix is the beginning of its JSON
+	control
 }
 
-// signs are what the buses tell each other.
-type signs struct {
-	// Unsure says that the node has told more than it could keep.
-	Unsure bool `json:"unsure,omitempty"`
+// control is what a bus says about itself to the others. The JSON names are
+// those that every version understands.
+type control struct {
+	// Dropped says that the node has dropped ids of users, because there were too
+	// many to keep.
+	Dropped bool `json:"unsure,omitempty"`
 
-	// Deaf says that the node hears only PostgreSQL. It is said again and again.
-	Deaf bool `json:"deaf,omitempty"`
+	// OffNATS says that the node receives through PostgreSQL only. The node
+	// repeats it.
+	OffNATS bool `json:"deaf,omitempty"`
 
-	// NATS says that the node begins to tell NATS alone, or did so until now:
-	// whoever is deaf has missed something, and should say that it is deaf.
-	NATS bool `json:"nats,omitempty"`
+	// NATSOnly says that the node begins to publish to NATS only, or has done so
+	// until now. A node that is off NATS has then missed notices, and answers with
+	// OffNATS.
+	NATSOnly bool `json:"nats,omitempty"`
 }
 
-// maxNode is the length in bytes of a node's id that is taken for one.
+// maxNode is the greatest length in bytes of a node's id.
 const maxNode = 64
 
-var errNode = errors.New("a notice of no node")
+var errNode = errors.New("the id of the node is missing or too long")
 
-// read returns the letter in a text that may come from anyone.
-func read(text []byte) (letter, error) {
-	var l letter
-	if err := json.Unmarshal(text, &l); err != nil {
-		return letter{}, err
+// decode parses a text that may come from anyone.
+func decode(text []byte) (envelope, error) {
+	var e envelope
+	if err := json.Unmarshal(text, &e); err != nil {
+		return envelope{}, err
 	}
-	if l.Node == "" || len(l.Node) > maxNode {
-		return letter{}, errNode
+	if e.Node == "" || len(e.Node) > maxNode {
+		return envelope{}, errNode
 	}
-	return l, nil
+	return e, nil
 }
 
-// says reports whether there is anything in the notice.
-func (n Notice) says() bool {
-	return n.items() > 0 || n.Ask || n.Bye
+// empty reports whether the notice says nothing.
+func (n Notice) empty() bool {
+	return n.items() == 0 && !n.Ask && !n.Bye
 }
 
-// items counts what a notice can be split into.
+// items returns the number of items that a notice can be split into.
 func (n Notice) items() int {
 	count := len(n.Channels) + len(n.Users) + len(n.Readers) + len(n.Moments)
 	for _, p := range n.Presence {
@@ -134,39 +138,39 @@ func (n Notice) items() int {
 
 func (p Presence) items() int { return max(1, len(p.Here)+len(p.Gone)) }
 
-// write returns the letter as one text or several, each of limit bytes at most,
-// to be sent in this order. An item that does not fit by itself is left out and
-// counted, but no name is that long.
-func (l letter) write(limit int) (texts [][]byte, left int) {
-	text, err := json.Marshal(l)
+// encode returns the envelope as one or more texts of limit bytes at most, to be
+// sent in this order. It drops and counts each item that is too long by itself,
+// although no name is as long as that.
+func (e envelope) encode(limit int) (texts [][]byte, dropped int) {
+	text, err := json.Marshal(e)
 	if err == nil && len(text) <= limit {
 		return [][]byte{text}, 0
 	}
-	switch count := l.items(); count {
+	switch count := e.items(); count {
 	case 0:
 		return nil, 0
 	case 1:
-		l.Channels, l.Users, l.Readers, l.Presence, l.Moments = nil, nil, nil, nil, nil
-		if l.says() || l.signs != (signs{}) {
-			texts, _ = l.write(limit)
+		e.Channels, e.Users, e.Readers, e.Presence, e.Moments = nil, nil, nil, nil, nil
+		if !e.Notice.empty() || e.control != (control{}) {
+			texts, _ = e.encode(limit)
 		}
 		return texts, 1
 	default:
-		first, second := l.split(count / 2)
-		texts, left = first.write(limit)
-		more, also := second.write(limit)
-		return append(texts, more...), left + also
+		first, second := e.split(count / 2)
+		texts, dropped = first.encode(limit)
+		more, moreDropped := second.encode(limit)
+		return append(texts, more...), dropped + moreDropped
 	}
 }
 
-// split parts the letter after so many items, or near that: who is in a channel
-// is parted only where the letter says nothing else. All that is no item goes
-// into the second part: the node says Bye last.
-func (l letter) split(after int) (first, second letter) {
-	first.Node, first.Number = l.Node, l.Number
-	second = l
+// split divides the envelope after a number of items, or near that: it splits a
+// Presence only if the envelope holds nothing else. Ask, Bye and control go into
+// the second part, because Bye has to come last.
+func (e envelope) split(after int) (first, second envelope) {
+	first.Node, first.Number = e.Node, e.Number
+	second = e
 	first.Channels, second.Channels = map[int64]int64{}, map[int64]int64{}
-	for id, revision := range l.Channels {
+	for id, revision := range e.Channels {
 		if after > 0 {
 			first.Channels[id] = revision
 			after--
@@ -174,11 +178,11 @@ func (l letter) split(after int) (first, second letter) {
 			second.Channels[id] = revision
 		}
 	}
-	first.Users, second.Users = cut(l.Users, &after)
-	first.Readers, second.Readers = cut(l.Readers, &after)
-	first.Moments, second.Moments = cut(l.Moments, &after)
+	first.Users, second.Users = splitList(e.Users, &after)
+	first.Readers, second.Readers = splitList(e.Readers, &after)
+	first.Moments, second.Moments = splitList(e.Moments, &after)
 	second.Presence = nil
-	for i, p := range l.Presence {
+	for i, p := range e.Presence {
 		switch {
 		case after >= p.items():
 			first.Presence = append(first.Presence, p)
@@ -186,14 +190,14 @@ func (l letter) split(after int) (first, second letter) {
 		case after == 0, first.items() > 0:
 			second.Presence = append(second.Presence, p)
 			after = 0
-		case i < len(l.Presence)-1, l.Ask, l.Bye, l.signs != signs{}:
+		case i < len(e.Presence)-1, e.Ask, e.Bye, e.control != control{}:
 			first.Presence = append(first.Presence, p)
 			after = 0
 		default:
-			// Neither is whole: who is in the one is not gone for the other.
+			// Neither part is whole, because a user in one would be gone by the other.
 			begin, end := Presence{Channel: p.Channel}, Presence{Channel: p.Channel}
-			begin.Here, end.Here = cut(p.Here, &after)
-			begin.Gone, end.Gone = cut(p.Gone, &after)
+			begin.Here, end.Here = splitList(p.Here, &after)
+			begin.Gone, end.Gone = splitList(p.Gone, &after)
 			first.Presence = append(first.Presence, begin)
 			second.Presence = append(second.Presence, end)
 		}
@@ -201,91 +205,72 @@ func (l letter) split(after int) (first, second letter) {
 	return first, second
 }
 
-// cut parts a list after so many items, and takes those that the first part has
-// from their number.
-func cut[T any](list []T, after *int) (first, second []T) {
+// splitList divides a list after *after items at most, and subtracts the length
+// of the first part from *after.
+func splitList[T any](list []T, after *int) (first, second []T) {
 	n := min(*after, len(list))
 	*after -= n
 	return list[:n], list[n:]
 }
 
-// maxUsers is how many users are kept in each of a draft's lists. With more,
-// everyone is told to look at all.
+// maxUsers is how many users each of a batch's lists holds. With more, the list
+// is dropped and the other nodes read everything.
 const maxUsers = 10_000
 
-// maxMoments is how many moments are kept. Where there are more, all are lost.
+// maxMoments is how many moments a batch holds. With more, all are dropped.
 const maxMoments = 10_000
 
-// draft is what waits to be told, merged. Its zero value is empty.
-type draft struct {
+// batch merges envelopes that wait to be sent. Its zero value is empty.
+type batch struct {
 	number   int64
 	channels map[int64]int64
 	users    map[int64]struct{}
 	readers  map[int64]struct{}
-	presence map[int64]*crowd // by channel
+	presence map[int64]*channelPresence // by channel
 	moments  []Moment
 	ask, bye bool
-	signs
+	control
 }
 
-// crowd is the last that is to be said of each user in a channel.
-type crowd struct {
+// channelPresence is a Presence that is being merged.
+type channelPresence struct {
 	whole bool
-	users map[int64]arrival
+	users map[int64]userPresence
 }
 
-// arrival is of a user who has come, or has gone.
-type arrival struct {
-	here bool
+// userPresence is the latest about one user in a channel.
+type userPresence struct {
+	here bool // or gone
 	name string
 }
 
-// add merges in what is told after all that the draft holds.
-func (d *draft) add(l letter) {
-	d.number = max(d.number, l.Number)
-	for id, revision := range l.Channels {
-		if d.channels == nil {
-			d.channels = map[int64]int64{}
+// add merges in an envelope that is later than all that the batch holds.
+func (b *batch) add(e envelope) {
+	b.number = max(b.number, e.Number)
+	for id, revision := range e.Channels {
+		if b.channels == nil {
+			b.channels = map[int64]int64{}
 		}
-		if known, ok := d.channels[id]; !ok || known < revision {
-			d.channels[id] = revision
-		}
-	}
-	d.addUsers(&d.users, l.Users)
-	d.addUsers(&d.readers, l.Readers)
-	for _, p := range l.Presence {
-		if d.presence == nil {
-			d.presence = map[int64]*crowd{}
-		}
-		c := d.presence[p.Channel]
-		if c == nil {
-			c = &crowd{users: map[int64]arrival{}}
-			d.presence[p.Channel] = c
-		}
-		if p.Whole {
-			c.whole = true
-			for id := range c.users {
-				c.users[id] = arrival{} // to be said, for the whole may have to be cut
-			}
-		}
-		for _, u := range p.Here {
-			c.users[u.ID] = arrival{true, u.Name}
-		}
-		for _, id := range p.Gone {
-			c.users[id] = arrival{}
+		if known, ok := b.channels[id]; !ok || known < revision {
+			b.channels[id] = revision
 		}
 	}
-	if d.moments = append(d.moments, l.Moments...); len(d.moments) > maxMoments {
-		d.moments = nil
+	b.addUsers(&b.users, e.Users)
+	b.addUsers(&b.readers, e.Readers)
+	for _, p := range e.Presence {
+		b.addPresence(p)
 	}
-	d.ask = d.ask || l.Ask
-	d.bye = d.bye || l.Bye
-	d.Unsure = d.Unsure || l.Unsure
-	d.Deaf = d.Deaf || l.Deaf
-	d.NATS = d.NATS || l.NATS
+	if b.moments = append(b.moments, e.Moments...); len(b.moments) > maxMoments {
+		b.moments = nil
+	}
+	b.ask = b.ask || e.Ask
+	b.bye = b.bye || e.Bye
+	b.Dropped = b.Dropped || e.Dropped
+	b.OffNATS = b.OffNATS || e.OffNATS
+	b.NATSOnly = b.NATSOnly || e.NATSOnly
 }
 
-func (d *draft) addUsers(set *map[int64]struct{}, users []int64) {
+func (b *batch) addUsers(set *map[int64]struct{}, users []int64) {
 	for _, id := range users {
 		if *set == nil {
 			*set = map[int64]struct{}{}
@@ -293,34 +278,59 @@ func (d *draft) addUsers(set *map[int64]struct{}, users []int64) {
 		(*set)[id] = struct{}{}
 	}
 	if len(*set) > maxUsers {
-		*set, d.Unsure = nil, true
+		*set, b.Dropped = nil, true
 	}
 }
 
-// age drops what is not true for long: who is there is told again.
-func (d *draft) age() { d.presence, d.moments = nil, nil }
-
-func (d *draft) empty() bool {
-	return len(d.channels)+len(d.users)+len(d.readers)+len(d.presence)+len(d.moments) == 0 &&
-		!d.ask && !d.bye && d.signs == signs{}
+func (b *batch) addPresence(p Presence) {
+	if b.presence == nil {
+		b.presence = map[int64]*channelPresence{}
+	}
+	c := b.presence[p.Channel]
+	if c == nil {
+		c = &channelPresence{users: map[int64]userPresence{}}
+		b.presence[p.Channel] = c
+	}
+	if p.Whole {
+		c.whole = true
+		for id := range c.users {
+			// Gone and not removed, because the parts of a split Presence are not whole.
+			c.users[id] = userPresence{}
+		}
+	}
+	for _, u := range p.Here {
+		c.users[u.ID] = userPresence{here: true, name: u.Name}
+	}
+	for _, id := range p.Gone {
+		c.users[id] = userPresence{}
+	}
 }
 
-// letter returns all that waits, as told by a node.
-func (d *draft) letter(node string) letter {
-	l := letter{Notice{Node: node, Number: d.number, Channels: d.channels, Ask: d.ask, Bye: d.bye}, d.signs}
-	l.Users = slices.Collect(maps.Keys(d.users))
-	l.Readers = slices.Collect(maps.Keys(d.readers))
-	l.Moments = slices.Clone(d.moments)
-	for channel, c := range d.presence {
+// dropTransient drops what is not true for long. The listener publishes presence
+// again when Missed is called.
+func (b *batch) dropTransient() { b.presence, b.moments = nil, nil }
+
+func (b *batch) empty() bool {
+	return len(b.channels)+len(b.users)+len(b.readers)+len(b.presence)+len(b.moments) == 0 &&
+		!b.ask && !b.bye && b.control == control{}
+}
+
+// envelope returns all that waits, as from a node.
+func (b *batch) envelope(node string) envelope {
+	e := envelope{Notice{Node: node, Number: b.number, Channels: b.channels, Ask: b.ask, Bye: b.bye}, b.control}
+	e.Users = slices.Collect(maps.Keys(b.users))
+	e.Readers = slices.Collect(maps.Keys(b.readers))
+	e.Moments = slices.Clone(b.moments)
+	for channel, c := range b.presence {
 		p := Presence{Channel: channel, Whole: c.whole}
-		for id, a := range c.users {
-			if a.here {
-				p.Here = append(p.Here, User{id, a.name})
+		for id, u := range c.users {
+			if u.here {
+				p.Here = append(p.Here, User{id, u.name})
 			} else {
 				p.Gone = append(p.Gone, id)
 			}
 		}
-		l.Presence = append(l.Presence, p)
+		e.Presence = append(e.Presence, p)
 	}
-	return l
+	return e
 }

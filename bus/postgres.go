@@ -9,20 +9,20 @@ import (
 )
 
 const (
-	// maxPayload is the length in bytes of what one NOTIFY carries: less than
+	// maxPayload is how many bytes one NOTIFY carries. PostgreSQL takes less than
 	// 8000.
 	maxPayload = 7999
 
-	// notifyPace is the least time between two sends: each takes a lock that
-	// PostgreSQL has one of, see notify.
-	notifyPace = 5 * time.Millisecond
+	// notifyInterval is the least time between two sends, because each takes a
+	// lock that the whole server shares: see sendToPostgres.
+	notifyInterval = 5 * time.Millisecond
 )
 
-// parseDatabase reads the address of the database.
+// parseDatabase parses the address of the database.
 func parseDatabase(text string) (*pgx.ConnConfig, error) {
 	config, err := pgx.ParseConfig(text)
 	if err != nil {
-		// The parser's own words may hold a piece of a password.
+		// The parser's error may contain a part of a password.
 		return nil, errors.New("database: not an address such as postgres://user:password@host/name, or one with a setting that is wrong")
 	}
 	if config.RuntimeParams["application_name"] == "" {
@@ -31,53 +31,53 @@ func parseDatabase(text string) (*pgx.ConnConfig, error) {
 	return config, nil
 }
 
-// hangUp closes a connection.
-func hangUp(conn *pgx.Conn) {
+// closeConn closes a connection and gives the server a second to answer.
+func closeConn(conn *pgx.Conn) {
 	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 	defer cancel()
-	_ = conn.Close(ctx) // politeness: it is closed in any case
+	_ = conn.Close(ctx) // the connection is closed even if this fails
 }
 
-// notify sends what PostgreSQL is to carry until ctx ends or all is sent.
+// sendToPostgres sends PostgreSQL's queue until ctx ends or the queue is closed.
 //
-// It has a connection of its own, and its transactions write nothing: of all
-// transactions with a NOTIFY, in all its databases, PostgreSQL has one commit at
-// a time. One that had written something would have the others wait until the
-// disk has it.
-func (b *Bus) notify(ctx context.Context) {
+// It uses a connection of its own, and its transactions write nothing, because
+// PostgreSQL commits transactions with a NOTIFY one at a time, over all its
+// databases. A transaction that had written something would make the others
+// wait for the disk.
+func (b *Bus) sendToPostgres(ctx context.Context) {
 	var conn *pgx.Conn
 	defer func() {
 		if conn != nil {
-			hangUp(conn)
+			closeConn(conn)
 		}
 	}()
 	attempts := 0
 	send := func(texts [][]byte) error {
 		fresh := conn == nil
 		for {
-			err := b.notifyOn(ctx, &conn, texts)
+			err := b.notify(ctx, &conn, texts)
 			if err == nil || fresh || ctx.Err() != nil {
 				return err
 			}
 			fresh = true // the server may have been away since the last send
 		}
 	}
-	b.carry(ctx, b.postgres, notifyPace, func(d draft) time.Duration {
-		err := send(b.write(d, maxPayload))
+	b.sendQueue(ctx, b.postgresQueue, notifyInterval, func(waiting batch) time.Duration {
+		err := send(b.encode(waiting, maxPayload))
 		if err != nil {
-			b.keep(d, err)
+			b.notifyFailed(waiting, err)
 			attempts++
 			return backoff(attempts)
 		}
 		attempts = 0
-		b.sent()
+		b.notifySucceeded()
 		return 0
 	})
 }
 
-// notifyOn sends texts on a connection, which it makes if there is none. A
-// connection that fails is closed.
-func (b *Bus) notifyOn(ctx context.Context, conn **pgx.Conn, texts [][]byte) (err error) {
+// notify sends texts on *conn, which it connects if it is nil. It closes a
+// connection that fails and sets *conn to nil.
+func (b *Bus) notify(ctx context.Context, conn **pgx.Conn, texts [][]byte) (err error) {
 	if *conn == nil {
 		if *conn, err = pgx.ConnectConfig(ctx, b.database); err != nil {
 			*conn = nil
@@ -88,50 +88,51 @@ func (b *Bus) notifyOn(ctx context.Context, conn **pgx.Conn, texts [][]byte) (er
 	for i, text := range texts {
 		payloads[i] = string(text)
 	}
-	ctx, cancel := context.WithTimeout(ctx, b.answer)
+	ctx, cancel := context.WithTimeout(ctx, b.serverTimeout)
 	defer cancel()
 	_, err = (*conn).Exec(ctx, "SELECT pg_notify('hubbub', payload) FROM unnest($1::text[]) AS payload", payloads)
 	if err != nil {
-		hangUp(*conn)
+		closeConn(*conn)
 		*conn = nil
 	}
 	return err
 }
 
-// keep has a draft wait that PostgreSQL has not taken, but for what will not be
-// true any more.
-func (b *Bus) keep(d draft, err error) {
+// notifyFailed puts a batch that PostgreSQL has not taken back into the queue,
+// without what will not be true any more.
+func (b *Bus) notifyFailed(unsent batch, err error) {
 	b.mu.Lock()
-	d.add(b.postgres.waiting.letter(b.node))
-	d.age()
-	b.postgres.waiting = d
-	first := !b.silent
-	b.silent = true
+	unsent.add(b.postgresQueue.waiting.envelope(b.node))
+	unsent.dropTransient()
+	b.postgresQueue.waiting = unsent
+	first := !b.notifyFailing
+	b.notifyFailing = true
 	b.mu.Unlock()
 	if first {
-		b.log.Warn("the database does not take what other nodes are to be told", "error", err)
+		b.log.Warn("notices to other nodes cannot be sent through the database", "error", err)
 	}
 }
 
-// sent notes that PostgreSQL has taken what there was.
-func (b *Bus) sent() {
+// notifySucceeded records that PostgreSQL has taken a batch.
+func (b *Bus) notifySucceeded() {
 	b.mu.Lock()
-	again := b.silent
-	b.silent = false
+	again := b.notifyFailing
+	b.notifyFailing = false
 	b.mu.Unlock()
 	if again {
-		b.log.Info("the database takes what other nodes are to be told again")
-		b.missed() // presence was not kept
+		b.log.Info("notices to other nodes are sent through the database again")
+		b.missed() // so that the listener publishes the presence that was dropped
 	}
 }
 
-// listen hears PostgreSQL until ctx ends.
-func (b *Bus) listen(ctx context.Context) {
+// listenToPostgres receives PostgreSQL's notifications until ctx ends. It
+// reconnects when the connection fails.
+func (b *Bus) listenToPostgres(ctx context.Context) {
 	attempts := 0
 	for {
 		err := b.listenOnce(ctx, func() {
 			if attempts > 0 {
-				b.log.Info("other nodes are heard through the database again")
+				b.log.Info("notices of other nodes are received through the database again")
 			}
 			attempts = 0
 		})
@@ -140,70 +141,71 @@ func (b *Bus) listen(ctx context.Context) {
 			return
 		}
 		if attempts == 0 {
-			b.log.Warn("other nodes are not heard through the database", "error", err)
+			b.log.Warn("notices of other nodes cannot be received through the database", "error", err)
 		}
 		attempts++
-		pause(ctx, backoff(attempts))
+		sleep(ctx, backoff(attempts))
 	}
 }
 
-// listenOnce hears PostgreSQL until its connection fails, which it says, or ctx
-// ends. It calls heard when it does.
-func (b *Bus) listenOnce(ctx context.Context, heard func()) error {
+// listenOnce receives notifications until its connection fails or ctx ends, and
+// returns why. It calls connected once it listens.
+func (b *Bus) listenOnce(ctx context.Context, connected func()) error {
 	conn, err := pgx.ConnectConfig(ctx, b.database)
 	if err != nil {
 		return err
 	}
-	defer hangUp(conn)
-	answered, cancel := context.WithTimeout(ctx, b.answer)
+	defer closeConn(conn)
+	timeout, cancel := context.WithTimeout(ctx, b.serverTimeout)
 	defer cancel()
-	if _, err := conn.Exec(answered, "LISTEN hubbub"); err != nil {
+	if _, err := conn.Exec(timeout, "LISTEN hubbub"); err != nil {
 		return err
 	}
-	heard()
+	connected()
 	b.setListening(true)
 	b.missed()
-	b.sayDeaf(true)
+	b.announceOffNATS(true)
 	for {
-		if err := b.receive(ctx, conn); err != nil {
+		if err := b.receiveAndPing(ctx, conn); err != nil {
 			return err
 		}
-		b.sayDeaf(false)
+		b.announceOffNATS(false)
 	}
 }
 
-// setListening notes whether this node would hear that another is deaf. At first
-// it does not know whether one is.
+// setListening records whether notifications are received. While they are not,
+// and for a time after, another node may be off NATS without this node's
+// knowing.
 func (b *Bus) setListening(listening bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.listening = listening
 	if listening {
-		b.deafUntil = time.Now().Add(b.deaf())
+		b.othersOffNATSUntil = time.Now().Add(b.offNATSDuration())
 	}
 }
 
-// receive hears PostgreSQL for a beat. Then it has the server answer: of a line
-// that is dead without anyone's being told, nothing would ever be heard.
-func (b *Bus) receive(ctx context.Context, conn *pgx.Conn) error {
-	waiting, cancel := context.WithTimeout(ctx, b.beat)
+// receiveAndPing receives notifications for one checkInterval. Then it pings the
+// server, because waiting alone does not detect a dead connection.
+func (b *Bus) receiveAndPing(ctx context.Context, conn *pgx.Conn) error {
+	waiting, cancel := context.WithTimeout(ctx, b.checkInterval)
 	defer cancel()
 	for {
 		notification, err := conn.WaitForNotification(waiting)
 		if notification != nil {
-			b.hear([]byte(notification.Payload))
+			b.handle([]byte(notification.Payload))
 		}
 		if err == nil {
 			continue
 		}
-		// The end of the wait leaves the connection as it is, even in the midst
-		// of a notification.
+		// The timeout leaves the connection usable, even in the middle of a
+		// notification.
 		if waiting.Err() == nil || conn.IsClosed() {
 			return err
 		}
 		break
 	}
-	answered, cancel := context.WithTimeout(ctx, b.answer)
+	timeout, cancel := context.WithTimeout(ctx, b.serverTimeout)
 	defer cancel()
-	return conn.Ping(answered)
+	return conn.Ping(timeout)
 }

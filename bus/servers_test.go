@@ -21,15 +21,18 @@ import (
 	"hubbub/e2e/throwaway"
 )
 
-// waitTime is how long a test waits for what has to come.
-const waitTime = 30 * time.Second
+// waitTimeout is how long a test waits for what has to happen.
+const waitTimeout = 30 * time.Second
 
-// brief is the patience of a bus under test.
-func brief() patience {
-	return patience{beat: 300 * time.Millisecond, answer: 2500 * time.Millisecond, ping: 400 * time.Millisecond, closing: time.Second}
+// shortTiming is the timing of a bus under test.
+func shortTiming() timing {
+	return timing{
+		checkInterval: 300 * time.Millisecond, serverTimeout: 2500 * time.Millisecond, pingInterval: 400 * time.Millisecond,
+		closeTimeout: time.Second,
+	}
 }
 
-// shared are servers for the tests that leave them alone.
+// shared holds servers for the tests that neither stop nor pause them.
 var shared struct {
 	once     sync.Once
 	err      error
@@ -38,7 +41,8 @@ var shared struct {
 }
 
 func TestMain(m *testing.M) {
-	// They wait more than they work. A flag of the caller's has its way.
+	// Tests wait more than they compute. This overrides the number of CPUs only,
+	// because m.Run parses the caller's flags later.
 	if err := flag.Set("test.parallel", "8"); err != nil {
 		panic(err)
 	}
@@ -58,7 +62,7 @@ func TestMain(m *testing.M) {
 	os.Exit(code)
 }
 
-// servers returns the shared servers.
+// servers returns the shared servers, and starts them for the first test.
 func servers(t testing.TB) (*throwaway.Postgres, *throwaway.NATS) {
 	t.Helper()
 	shared.once.Do(func() {
@@ -107,22 +111,22 @@ func check(t testing.TB, err error) {
 	}
 }
 
-// node is a bus and all that its listener was told.
+// node is a bus and its listener, which records what it receives.
 type node struct {
 	*Bus
 	name string
-	log  *journal
+	log  *logBuffer
 
-	mu      sync.Mutex
-	changed chan struct{} // closed when something comes
-	knows   world
+	mu       sync.Mutex
+	changed  chan struct{} // closed when received changes
+	received record
 }
 
-// world is what a listener knows.
-type world struct {
+// record is all that a listener has received.
+type record struct {
 	notices  int
 	missed   int
-	told     map[string]bool // nodes that told anything
+	senders  map[string]bool // by node
 	channels map[int64]int64
 	users    map[int64]bool
 	readers  map[int64]bool
@@ -132,62 +136,65 @@ type world struct {
 	bye      map[string]bool
 }
 
-func (n *node) Heard(notice Notice) {
+// Receive implements Listener.
+func (n *node) Receive(notice Notice) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	n.knows.notices++
-	n.knows.told[notice.Node] = true
+	n.received.notices++
+	n.received.senders[notice.Node] = true
 	for id, revision := range notice.Channels {
-		n.knows.channels[id] = max(n.knows.channels[id], revision)
+		n.received.channels[id] = max(n.received.channels[id], revision)
 	}
 	for _, id := range notice.Users {
-		n.knows.users[id] = true
+		n.received.users[id] = true
 	}
 	for _, id := range notice.Readers {
-		n.knows.readers[id] = true
+		n.received.readers[id] = true
 	}
 	for _, p := range notice.Presence {
-		if n.knows.here[p.Channel] == nil || p.Whole {
-			n.knows.here[p.Channel] = map[int64]string{}
+		if n.received.here[p.Channel] == nil || p.Whole {
+			n.received.here[p.Channel] = map[int64]string{}
 		}
 		for _, u := range p.Here {
-			n.knows.here[p.Channel][u.ID] = u.Name
+			n.received.here[p.Channel][u.ID] = u.Name
 		}
 		for _, id := range p.Gone {
-			delete(n.knows.here[p.Channel], id)
+			delete(n.received.here[p.Channel], id)
 		}
 	}
 	for _, m := range notice.Moments {
-		n.knows.moments[m] = true
+		n.received.moments[m] = true
 	}
 	if notice.Ask {
-		n.knows.asked++
+		n.received.asked++
 	}
 	if notice.Bye {
-		n.knows.bye[notice.Node] = true
+		n.received.bye[notice.Node] = true
 	}
-	n.stir()
+	n.wakeWaiters()
 }
 
+// Missed implements Listener.
 func (n *node) Missed() {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	n.knows.missed++
-	n.stir()
+	n.received.missed++
+	n.wakeWaiters()
 }
 
-func (n *node) stir() {
+// wakeWaiters wakes all calls of await. The caller holds n.mu.
+func (n *node) wakeWaiters() {
 	close(n.changed)
 	n.changed = make(chan struct{})
 }
 
-// await waits until what the listener knows is so.
-func (n *node) await(t testing.TB, what string, so func(w *world) bool) {
+// await waits until what the listener has received meets a condition.
+func (n *node) await(t testing.TB, what string, condition func(r *record) bool) {
 	t.Helper()
-	timeout := time.After(waitTime)
+	timeout := time.After(waitTimeout)
 	for {
 		n.mu.Lock()
-		done, changed := so(&n.knows), n.changed
+		done, changed := condition(&n.received), n.changed
 		n.mu.Unlock()
 		if done {
 			return
@@ -197,46 +204,48 @@ func (n *node) await(t testing.TB, what string, so func(w *world) bool) {
 		case <-timeout:
 			n.mu.Lock()
 			defer n.mu.Unlock()
-			t.Fatalf("%s: not so: %s\n%+v\n%s", n.name, what, n.knows, n.log)
+			t.Fatalf("%s: this did not happen: %s\n%+v\n%s", n.name, what, n.received, n.log)
 		}
 	}
 }
 
-// is waits until something is so in the bus.
-func (n *node) is(t testing.TB, what string, so func(b *Bus) bool) {
+// awaitState waits until the state of the bus meets a condition.
+func (n *node) awaitState(t testing.TB, what string, condition func(b *Bus) bool) {
 	t.Helper()
-	for deadline := time.Now().Add(waitTime); ; time.Sleep(5 * time.Millisecond) {
+	for deadline := time.Now().Add(waitTimeout); ; time.Sleep(5 * time.Millisecond) {
 		n.Bus.mu.Lock()
-		done := so(n.Bus)
+		done := condition(n.Bus)
 		n.Bus.mu.Unlock()
 		if done {
 			return
 		}
 		if time.Now().After(deadline) {
-			t.Fatalf("%s: not so: %s\n%s", n.name, what, n.log)
+			t.Fatalf("%s: this did not happen: %s\n%s", n.name, what, n.log)
 		}
 	}
 }
 
 func listening(b *Bus) bool { return b.listening }
 
-// settled reports whether what is told goes over NATS alone.
-func settled(b *Bus) bool {
-	return b.onNATS && b.listening && time.Now().After(b.deafUntil)
+func onNATS(b *Bus) bool { return b.onNATS }
+
+// publishesToNATSOnly reports whether the next notice goes through NATS only.
+func publishesToNATSOnly(b *Bus) bool {
+	return b.onNATS && b.listening && time.Now().After(b.othersOffNATSUntil)
 }
 
-// missedSoFar counts how often the listener was told that it missed something.
-func (n *node) missedSoFar() int {
+// missedCalls returns how often Missed was called.
+func (n *node) missedCalls() int {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	return n.knows.missed
+	return n.received.missed
 }
 
-// start returns a node that listens, and is closed with the test.
+// start returns a node whose bus listens. It is closed at the end of the test.
 func start(t testing.TB, name string, options Options) *node {
 	t.Helper()
-	n := &node{name: name, log: &journal{}, changed: make(chan struct{}), knows: world{
-		told: map[string]bool{}, channels: map[int64]int64{}, users: map[int64]bool{}, readers: map[int64]bool{},
+	n := &node{name: name, log: &logBuffer{}, changed: make(chan struct{}), received: record{
+		senders: map[string]bool{}, channels: map[int64]int64{}, users: map[int64]bool{}, readers: map[int64]bool{},
 		here: map[int64]map[int64]string{}, moments: map[Moment]bool{}, bye: map[string]bool{},
 	}}
 	if options.Cluster == "" {
@@ -244,11 +253,11 @@ func start(t testing.TB, name string, options Options) *node {
 	}
 	options.Log = slog.New(slog.NewTextHandler(io.MultiWriter(n.log, t.Output()), nil)).With("node", name)
 	var err error
-	n.Bus, err = open(options, brief())
+	n.Bus, err = open(options, shortTiming())
 	check(t, err)
 	n.Listen(n)
 	t.Cleanup(func() {
-		// By then the servers may be away.
+		// It may fail, because the test may have stopped the servers.
 		ctx, cancel := context.WithTimeout(context.Background(), 100*time.Millisecond)
 		defer cancel()
 		_ = n.Close(ctx)
@@ -256,7 +265,8 @@ func start(t testing.TB, name string, options Options) *node {
 	return n
 }
 
-// nodes opens several that are alike, and waits until they hear each other.
+// nodes starts several nodes with the same options, and waits until they receive
+// from each other.
 func nodes(t testing.TB, options Options, names ...string) []*node {
 	t.Helper()
 	var all []*node
@@ -264,57 +274,58 @@ func nodes(t testing.TB, options Options, names ...string) []*node {
 		all = append(all, start(t, name, options))
 	}
 	for _, n := range all {
-		n.is(t, "it listens to PostgreSQL", listening)
+		n.awaitState(t, "it listens to PostgreSQL", listening)
 		if options.NATS != "" {
-			n.is(t, "it is on NATS", func(b *Bus) bool { return b.onNATS })
+			n.awaitState(t, "it is on NATS", onNATS)
 		}
 	}
 	return all
 }
 
-// reach has a node tell the others of a channel and waits until they know.
-func reach(t testing.TB, from *node, channel, revision int64, others ...*node) {
+// publishAndAwait publishes the revision of a channel at a node, and waits until
+// the others have received it.
+func publishAndAwait(t testing.TB, from *node, channel, revision int64, others ...*node) {
 	t.Helper()
-	from.Tell(Notice{Channels: map[int64]int64{channel: revision}})
+	from.Publish(Notice{Channels: map[int64]int64{channel: revision}})
 	for _, n := range others {
-		n.await(t, fmt.Sprintf("channel %d is at %d, as %s said", channel, revision, from.name), func(w *world) bool {
-			got, ok := w.channels[channel]
+		n.await(t, fmt.Sprintf("it receives from %s that channel %d is at revision %d", from.name, channel, revision), func(r *record) bool {
+			got, ok := r.channels[channel]
 			return ok && got >= revision
 		})
 	}
 }
 
-// journal is a log in memory.
-type journal struct {
+// logBuffer keeps a log in memory.
+type logBuffer struct {
 	mu   sync.Mutex
 	text strings.Builder
 }
 
-func (j *journal) Write(p []byte) (int, error) {
-	j.mu.Lock()
-	defer j.mu.Unlock()
-	return j.text.Write(p)
+func (l *logBuffer) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.text.Write(p)
 }
 
-func (j *journal) String() string {
-	j.mu.Lock()
-	defer j.mu.Unlock()
-	return j.text.String()
+func (l *logBuffer) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.text.String()
 }
 
-func (j *journal) count(words string) int { return strings.Count(j.String(), words) }
+func (l *logBuffer) count(words string) int { return strings.Count(l.String(), words) }
 
-// await waits until the log says something so often.
-func (j *journal) await(t testing.TB, times int, words string) {
+// await waits until the log contains words a number of times.
+func (l *logBuffer) await(t testing.TB, times int, words string) {
 	t.Helper()
-	for deadline := time.Now().Add(waitTime); j.count(words) != times; time.Sleep(5 * time.Millisecond) {
+	for deadline := time.Now().Add(waitTimeout); l.count(words) != times; time.Sleep(5 * time.Millisecond) {
 		if time.Now().After(deadline) {
-			t.Fatalf("the log says %q %d times, want %d:\n%s", words, j.count(words), times, j)
+			t.Fatalf("the log says %q %d times, want %d:\n%s", words, l.count(words), times, l)
 		}
 	}
 }
 
-// spy hears all that goes over a database.
+// spy records all notifications of a database.
 type spy struct {
 	mu    sync.Mutex
 	texts []string
@@ -330,7 +341,7 @@ func newSpy(t testing.TB, database string) *spy {
 	ctx, cancel := context.WithCancel(context.Background())
 	var work sync.WaitGroup
 	work.Go(func() {
-		defer hangUp(conn)
+		defer closeConn(conn)
 		for {
 			notification, err := conn.WaitForNotification(ctx)
 			if err != nil {
@@ -348,92 +359,92 @@ func newSpy(t testing.TB, database string) *spy {
 	return s
 }
 
-// heardNone fails the test if anything with some words has gone over PostgreSQL
-// that the nodes told before.
-func (s *spy) heardNone(t testing.TB, words string, all ...*node) {
+// assertNone fails the test if anything that the nodes have published before, and
+// that contains words, has gone through PostgreSQL.
+func (s *spy) assertNone(t testing.TB, words string, all ...*node) {
 	t.Helper()
 	for i, n := range all {
 		last := int64(1_000_000 + i)
 		n.Bus.mu.Lock()
-		n.postgres.add(letter{Notice: Notice{Readers: []int64{last}}})
+		n.postgresQueue.add(envelope{Notice: Notice{Readers: []int64{last}}})
 		n.Bus.mu.Unlock()
-		for deadline := time.Now().Add(waitTime); len(s.heard(fmt.Sprint(last))) == 0; time.Sleep(5 * time.Millisecond) {
+		for deadline := time.Now().Add(waitTimeout); len(s.containing(fmt.Sprint(last))) == 0; time.Sleep(5 * time.Millisecond) {
 			if time.Now().After(deadline) {
-				t.Fatalf("the spy hears nothing of %s", n.name)
+				t.Fatalf("the spy receives nothing from %s", n.name)
 			}
 		}
 	}
-	if texts := s.heard(words); len(texts) > 0 {
-		t.Errorf("this went over PostgreSQL: %s", texts)
+	if texts := s.containing(words); len(texts) > 0 {
+		t.Errorf("this went through PostgreSQL: %s", texts)
 	}
 }
 
-// heard returns the texts so far that hold some words.
-func (s *spy) heard(words string) []string {
+// containing returns the notifications so far that contain words.
+func (s *spy) containing(words string) []string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return slices.DeleteFunc(slices.Clone(s.texts), func(text string) bool { return !strings.Contains(text, words) })
 }
 
-// wire is a way to a server that can be cut and held up.
-type wire struct {
+// proxy forwards connections to a server, and can fail in several ways.
+type proxy struct {
 	addr, server string
 	work         sync.WaitGroup
 
 	mu    sync.Mutex
 	cut   bool
-	pace  time.Duration // for each KiB
-	held  chan struct{} // closed while bytes go through
+	delay time.Duration // for each KiB
+	held  chan struct{} // closed while bytes are forwarded
 	conns map[net.Conn]bool
 }
 
-func newWire(t testing.TB, server string) *wire {
+func newProxy(t testing.TB, server string) *proxy {
 	t.Helper()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	check(t, err)
-	w := &wire{addr: listener.Addr().String(), server: server, held: make(chan struct{}), conns: map[net.Conn]bool{}}
-	close(w.held)
-	w.work.Go(func() {
+	p := &proxy{addr: listener.Addr().String(), server: server, held: make(chan struct{}), conns: map[net.Conn]bool{}}
+	close(p.held)
+	p.work.Go(func() {
 		for {
 			client, err := listener.Accept()
 			if err != nil {
 				return
 			}
-			w.work.Go(func() { w.join(client) })
+			p.work.Go(func() { p.forward(client) })
 		}
 	})
 	t.Cleanup(func() {
 		_ = listener.Close()
-		w.restore()
-		w.sever()
-		w.work.Wait()
+		p.restore()
+		p.disconnect()
+		p.work.Wait()
 	})
-	return w
+	return p
 }
 
-// join passes bytes between a client and the server until either is gone.
-func (w *wire) join(client net.Conn) {
+// forward copies bytes between a client and the server until either disconnects.
+func (p *proxy) forward(client net.Conn) {
 	defer client.Close()
-	w.mu.Lock()
-	cut := w.cut
-	w.mu.Unlock()
+	p.mu.Lock()
+	cut := p.cut
+	p.mu.Unlock()
 	if cut {
 		return
 	}
-	server, err := net.Dial("tcp", w.server)
+	server, err := net.Dial("tcp", p.server)
 	if err != nil {
 		return
 	}
-	w.mu.Lock()
-	cut = w.cut
-	w.conns[client], w.conns[server] = true, true
-	w.mu.Unlock()
+	p.mu.Lock()
+	cut = p.cut
+	p.conns[client], p.conns[server] = true, true
+	p.mu.Unlock()
 	if cut {
-		w.sever()
+		p.disconnect()
 		return
 	}
 	var both sync.WaitGroup
-	pass := func(to, from net.Conn) {
+	copyAll := func(to, from net.Conn) {
 		defer to.Close()
 		defer from.Close()
 		buffer := make([]byte, 1<<10)
@@ -442,66 +453,68 @@ func (w *wire) join(client net.Conn) {
 			if err != nil {
 				return
 			}
-			w.mu.Lock()
-			held, pace := w.held, w.pace
-			w.mu.Unlock()
+			p.mu.Lock()
+			held, delay := p.held, p.delay
+			p.mu.Unlock()
 			<-held
-			time.Sleep(pace)
+			time.Sleep(delay)
 			if _, err := to.Write(buffer[:n]); err != nil {
 				return
 			}
 		}
 	}
-	both.Go(func() { pass(client, server) })
-	both.Go(func() { pass(server, client) })
+	both.Go(func() { copyAll(client, server) })
+	both.Go(func() { copyAll(server, client) })
 	both.Wait()
-	w.mu.Lock()
-	delete(w.conns, client)
-	delete(w.conns, server)
-	w.mu.Unlock()
+	p.mu.Lock()
+	delete(p.conns, client)
+	delete(p.conns, server)
+	p.mu.Unlock()
 }
 
-// sever ends all connections, and lets none be made until restore.
-func (w *wire) sever() {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	w.cut = true
-	for conn := range maps.Keys(w.conns) {
+// disconnect closes all connections, and refuses new ones until restore.
+func (p *proxy) disconnect() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.cut = true
+	for conn := range maps.Keys(p.conns) {
 		_ = conn.Close()
 	}
 }
 
-// hold keeps back all bytes until restore, and tells nobody.
-func (w *wire) hold() {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	w.held = make(chan struct{})
+// hold forwards no bytes until restore, and leaves the connections open.
+func (p *proxy) hold() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.held = make(chan struct{})
 }
 
-// slow has each KiB take so long.
-func (w *wire) slow(pace time.Duration) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	w.pace = pace
+// slowDown delays each KiB.
+func (p *proxy) slowDown(delay time.Duration) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.delay = delay
 }
 
-func (w *wire) restore() {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	w.cut = false
+// restore makes the proxy forward again, at the delay that is set.
+func (p *proxy) restore() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.cut = false
 	select {
-	case <-w.held:
+	case <-p.held:
 	default:
-		close(w.held)
+		close(p.held)
 	}
 }
 
-// through returns a database's URL by way of a wire.
-func through(t testing.TB, text string) (*wire, string) {
+// throughProxy returns a proxy to a database's server, and the database's URL
+// through it.
+func throughProxy(t testing.TB, text string) (*proxy, string) {
 	t.Helper()
 	u, err := url.Parse(text)
 	check(t, err)
-	w := newWire(t, u.Host)
-	u.Host = w.addr
-	return w, u.String()
+	p := newProxy(t, u.Host)
+	u.Host = p.addr
+	return p, u.String()
 }

@@ -48,8 +48,8 @@ func newNodes(s *Server) *nodes {
 	}
 }
 
-// Heard implements bus.Listener.
-func (n *nodes) Heard(notice bus.Notice) {
+// Receive implements bus.Listener.
+func (n *nodes) Receive(notice bus.Notice) {
 	for id, revision := range notice.Channels {
 		n.server.hubs.SetRevision(id, revision)
 	}
@@ -57,7 +57,7 @@ func (n *nodes) Heard(notice bus.Notice) {
 		n.server.news.userChanged(id)
 	}
 	for _, m := range notice.Moments {
-		n.receive(m)
+		n.receiveMoment(m)
 	}
 	for _, p := range notice.Presence {
 		n.server.hubs.SetRemote(notice.Node, notice.Number, attendance(p))
@@ -72,8 +72,8 @@ func (n *nodes) Heard(notice bus.Notice) {
 	n.add(notice.Channels)
 }
 
-// receive takes a moment as if it were of this node.
-func (n *nodes) receive(m bus.Moment) {
+// receiveMoment handles a moment as if it were of this node.
+func (n *nodes) receiveMoment(m bus.Moment) {
 	switch m.Kind {
 	case bus.Typing:
 		n.server.hubs.Typing(m.Channel, hub.User{ID: m.User})

@@ -102,6 +102,6 @@ func (s *Server) publishAttendance(all []hub.Attendance) {
 // notify tells the other nodes, if there are any.
 func (s *Server) notify(n bus.Notice) {
 	if s.Bus != nil {
-		s.Bus.Tell(n)
+		s.Bus.Publish(n)
 	}
 }
