@@ -50,7 +50,9 @@ var (
 	listIn       = regexp.MustCompile(`(?s)<ol id="messages".*?</ol>`)
 	afterIn      = regexp.MustCompile(`id="live"[^>]* data-after="(\d+)"`)
 	stateIn      = regexp.MustCompile(`id="(here|news)" data-state="([^"]*)"`)
-	hereIn       = regexp.MustCompile(`(?s)<span id="here".*?</span>`)
+	hereIn       = regexp.MustCompile(`(?s)<ul id="here".*?</ul>`)
+	channelIn    = regexp.MustCompile(`<form[^>]* action="([^"]*)/messages"[^>]* data-channel="(\d+)"`)
+	messageIn    = regexp.MustCompile(`="/m/(\d+)/`)
 )
 
 func toNumber(digits string) int64 {
@@ -61,9 +63,18 @@ func toNumber(digits string) int64 {
 	return n
 }
 
+// channelOf returns the id of the channel with that path, as its page says it.
+func channelOf(path, html string) (int64, error) {
+	m := channelIn.FindStringSubmatch(html)
+	if m == nil || m[1] != path {
+		return 0, fmt.Errorf("no page of %s: %.300q", path, html)
+	}
+	return toNumber(m[2]), nil
+}
+
 // rowsOf returns the rows in a piece of HTML, in their order, and passes over
-// what else there is. Each has to be of the channel with that path.
-func rowsOf(path, html string) ([]rowHTML, error) {
+// what else there is. Each has to be of the channel with that id.
+func rowsOf(channel int64, html string) ([]rowHTML, error) {
 	var found []rowHTML
 	for {
 		at := rowStart.FindStringSubmatchIndex(html)
@@ -75,8 +86,13 @@ func rowsOf(path, html string) ([]rowHTML, error) {
 			return nil, fmt.Errorf("a row without an end: %.300q", html)
 		}
 		r := rowHTML{toNumber(html[at[4]:at[5]]), toNumber(html[at[6]:at[7]]), "<li" + whole + "</li>"}
-		if address := fmt.Sprintf(` formaction="%s/messages/%d/delete"`, path, r.id); !strings.Contains(whole, address) {
-			return nil, fmt.Errorf("a row that is not of %s: %s", path, r.html)
+		if address := fmt.Sprintf(` formaction="/m/%d/%d/delete"`, channel, r.id); !strings.Contains(whole, address) {
+			return nil, fmt.Errorf("a row that is not of channel %d: %s", channel, r.html)
+		}
+		for _, m := range messageIn.FindAllStringSubmatch(whole, -1) {
+			if toNumber(m[1]) != channel {
+				return nil, fmt.Errorf("a row of channel %d that leads to another: %s", channel, r.html)
+			}
 		}
 		found, html = append(found, r), rest
 	}
@@ -89,14 +105,18 @@ func readPage(path, html string) (rows []rowHTML, after int64, err error) {
 	if list == "" || m == nil {
 		return nil, 0, fmt.Errorf("no live page: %.300q", html)
 	}
-	rows, err = rowsOf(path, list)
+	channel, err := channelOf(path, html)
+	if err != nil {
+		return nil, 0, err
+	}
+	rows, err = rowsOf(channel, list)
 	return rows, toNumber(m[1]), err
 }
 
 // replica is what a page holds that was loaded once and then knows nothing but
 // frames.
 type replica struct {
-	path     string // of the channel's page
+	channel  int64 // its id
 	rows     map[int64]rowHTML
 	gone     map[int64]bool // ids that it was told to take away
 	after    int64          // it holds everything up to this revision
@@ -108,8 +128,12 @@ type replica struct {
 // newReplica returns what a page holds when it has loaded.
 func newReplica(path, html string) (*replica, error) {
 	rows, after, err := readPage(path, html)
+	if err != nil {
+		return nil, err
+	}
+	channel, err := channelOf(path, html)
 	r := &replica{
-		path: path, rows: map[int64]rowHTML{}, gone: map[int64]bool{}, after: after,
+		channel: channel, rows: map[int64]rowHTML{}, gone: map[int64]bool{}, after: after,
 		states: map[string]string{}, parts: map[string]string{"#here": hereIn.FindString(html)},
 	}
 	r.show(html)
@@ -192,7 +216,7 @@ func (r *replica) trim() {
 
 // put puts rows in by their id.
 func (r *replica) put(html string) error {
-	rows, err := rowsOf(r.path, html)
+	rows, err := rowsOf(r.channel, html)
 	if err != nil {
 		return err
 	}
@@ -219,6 +243,8 @@ func (r *replica) swap(s partial) error {
 		if s.found {
 			delete(r.rows, toNumber(id[1]))
 		}
+	case id != nil && s.style == "outerHTML":
+		return r.alter(toNumber(id[1]), s)
 	case s.target == "#messages" && s.style == "innerHTML":
 		clear(r.rows)
 		clear(r.gone)
@@ -231,6 +257,24 @@ func (r *replica) swap(s partial) error {
 		r.parts[s.target] = s.html
 	}
 	return nil
+}
+
+// alter has an altered row take its place, where there is that.
+func (r *replica) alter(id int64, s partial) error {
+	rows, err := rowsOf(r.channel, s.html)
+	switch {
+	case err != nil:
+		return err
+	case len(rows) != 1 || rows[0].id != id:
+		return fmt.Errorf("row %d is altered to %d rows: %s", id, len(rows), s.html)
+	case r.gone[id]:
+		return fmt.Errorf("it was deleted and is altered: %s", s.html)
+	case !s.found:
+		return nil
+	case r.rows[id].revision > rows[0].revision:
+		return fmt.Errorf("a row goes back from %s to %s", r.rows[id].html, rows[0].html)
+	}
+	return r.put(s.html)
 }
 
 // hear raises what it holds, as live.js does.
