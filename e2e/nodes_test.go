@@ -246,7 +246,9 @@ func nodesOwn(t *testing.T, all []*pair) {
 			if i%3 > 0 {
 				continue
 			}
-			here.send(t, fmt.Sprint(path, "/messages/", after, "/delete"), nil)
+			channel, err := channelOf(path, html)
+			noError(t, err)
+			here.send(t, fmt.Sprintf("/m/%d/%d/delete", channel, after), nil)
 			if _, html := there.page(t, path); strings.Contains(html, ">"+text+"<") {
 				t.Fatalf("%s: post %d is deleted and shows on a page of another node", p.about, i)
 			}
@@ -267,7 +269,7 @@ func nodesRows(t *testing.T, all []*pair) {
 		for _, text := range numbered(10) {
 			measure(t, one, text+" is gone", soon,
 				func(p *pair) {
-					p.send(t, http.StatusSeeOther, fmt.Sprint(pathOf(p.room()), "/messages/", p.page.idOf(text), "/delete"), nil)
+					p.send(t, http.StatusSeeOther, fmt.Sprintf("/m/%d/%d/delete", p.page.page.channel, p.page.idOf(text)), nil)
 				},
 				func(p *pair) bool { return !p.page.shows(text) })
 		}
