@@ -16,8 +16,8 @@ import (
 func TestDocument(t *testing.T) {
 	t.Parallel()
 	for tag, words := range map[string]struct{ list, gone, signIn string }{
-		"en-US": {"Messages in general", "You are not logged in.", "Sign in"},
-		"zh-CN": {"general 的消息", "你尚未登录。", "登录"},
+		"en-US": {"Messages in general", "Sign in to continue.", "Sign in"},
+		"zh-CN": {"“general”中的消息", "请先登录。", "登录"},
 	} {
 		t.Run(tag, func(t *testing.T) {
 			t.Parallel()
@@ -44,11 +44,11 @@ func TestDocument(t *testing.T) {
 			ann.want(t, `!(`+name("second")+`)`)
 
 			// What is deleted goes, and does not leave its author's rows to others.
-			bob.send(t, "/channels/general/messages/112/delete", url.Values{})
+			bob.send(t, "/m/1/112/delete", url.Values{})
 			ann.waitFor(t, count("first")+` === 0`)
 			ann.want(t, name("second"))
 			ann.want(t, `!(`+name("third")+`)`)
-			bob.send(t, "/channels/general/messages/113/delete", url.Values{})
+			bob.send(t, "/m/1/113/delete", url.Values{})
 			ann.waitFor(t, count("second")+` === 0`)
 			ann.want(t, name("third"))
 
@@ -123,7 +123,7 @@ func TestDocumentKilled(t *testing.T) {
 		// It has found nobody, more than once.
 		ann.waitFor(t, `!document.getElementById("stream").contentDocument.querySelector("iframe").contentDocument`)
 		s.restart(t)
-		bob.send(t, "/channels/general/messages/2/delete", nil)
+		bob.send(t, "/m/1/2/delete", nil)
 		meanwhile := fmt.Sprint("meanwhile ", round)
 		bob.post(t, "general", meanwhile)
 		want = append(want, meanwhile)
@@ -188,7 +188,7 @@ func TestDocumentByKeyboard(t *testing.T) {
 	ann.post(t, "mine")
 	ann.waitFor(t, settled)
 	for _, way := range [][]chromedp.Modifier{nil, {chromedp.ModifierShift}} {
-		stops := []string{"nav .more", "#scroller", "#earlier a", "#messages .delete", "#body"}
+		stops := []string{".list-all", "#scroller", "#earlier a", "#messages .delete", "#body"}
 		if way != nil {
 			slices.Reverse(stops)
 		}

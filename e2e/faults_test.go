@@ -67,7 +67,7 @@ func (v *visitor) ask(t *testing.T, path string, form url.Values, headers ...str
 // nothing to be had at present, and holds a text.
 func (a answered) saysSo(t *testing.T, what, language, text string) {
 	t.Helper()
-	words := map[string][]string{"en": {"Back soon", "Too slow"}, "zh-Hans": {"服务暂不可用", "请求超时"}}[language]
+	words := map[string][]string{"en": {"Back soon", "Timed out"}, "zh-Hans": {"服务暂不可用", "响应超时"}}[language]
 	title := strings.Contains(a.html, "<h1>"+words[0]) || strings.Contains(a.html, "<h1>"+words[1])
 	if a.status != http.StatusServiceUnavailable || !title || !strings.Contains(a.html, `lang="`+language+`"`) || !strings.Contains(a.html, text) {
 		t.Errorf("%s is answered with %d after %v: %.2000s", what, a.status, a.took, a.html)
@@ -272,7 +272,7 @@ func TestNodesInBrowser(t *testing.T) {
 	bob.open(t, n.all[1], "general")
 	for _, p := range []*person{ann, bob} {
 		p.waitFor(t, isLive+` && `+hasSocket)
-		p.waitFor(t, `document.getElementById("here").textContent === "Ann, Bob"`)
+		p.waitFor(t, namesHere+` === "Ann, Bob"`)
 	}
 	ann.post(t, "by one node")
 	bob.waitRow(t, "by one node")
@@ -308,7 +308,7 @@ func TestNodesInBrowser(t *testing.T) {
 	ann.fill(t, "#body", "kept")
 	ann.click(t, send)
 	ann.see(t, "#outbox li", "kept")
-	ann.see(t, "#outbox li small", "Not sent yet")
+	ann.see(t, "#outbox li small", "Waiting for the connection")
 	ann.want(t, `document.getElementById("body").value === ""`)
 	ann.want(t, isLive+` && `+hasSocket)
 	noError(t, n.postgres.Start(t.Context()))
