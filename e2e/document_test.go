@@ -188,7 +188,8 @@ func TestDocumentByKeyboard(t *testing.T) {
 	ann.post(t, "mine")
 	ann.waitFor(t, settled)
 	for _, way := range [][]chromedp.Modifier{nil, {chromedp.ModifierShift}} {
-		stops := []string{".list-all", "#scroller", "#earlier a", "#messages .delete", "#body"}
+		// Each row's time is a stop: the message's own page is behind it.
+		stops := []string{".list-all", "#scroller", "#earlier a", "#m-12 .when", "#m-60 .when", "#m-111 .when", "#messages .delete", "#body"}
 		if way != nil {
 			slices.Reverse(stops)
 		}

@@ -231,8 +231,8 @@ func TestOfflineReload(t *testing.T) {
 func TestRefusedLater(t *testing.T) {
 	t.Parallel()
 	for tag, words := range map[string]struct{ reason, retry, edit string }{
-		"en-US": {"1 character too long (limit 4,000).", "Retry", "Edit"},
-		"zh-CN": {"超出 1 个字符（上限 4,000）。", "重新发送", "编辑"},
+		"en-US": {"1 character too long (limit 16,000).", "Retry", "Edit"},
+		"zh-CN": {"超出 1 个字符（上限 16,000）。", "重新发送", "编辑"},
 	} {
 		t.Run(tag, func(t *testing.T) {
 			t.Parallel()
@@ -244,7 +244,7 @@ func TestRefusedLater(t *testing.T) {
 			ann.waitFor(t, isLive)
 			ann.offline(t, true)
 			ann.see(t, "#state.offline", "")
-			long := strings.Repeat("x", 4001)
+			long := strings.Repeat("x", 16001)
 			ann.fill(t, "#body", long)
 			ann.click(t, send)
 			ann.see(t, "#outbox li", long)
@@ -258,7 +258,7 @@ func TestRefusedLater(t *testing.T) {
 			eventually(t, "it is tried again", func() bool { return ann.sent("POST", "/messages") > before })
 			ann.see(t, "#outbox .failed small", words.reason)
 			ann.want(t, `(`+button(words.edit)+`.click(), true)`)
-			ann.want(t, `!document.querySelector("#outbox li") && document.getElementById("body").value.length === 4001`)
+			ann.want(t, `!document.querySelector("#outbox li") && document.getElementById("body").value.length === 16001`)
 			ann.fill(t, "#body", "shorter")
 			ann.click(t, send)
 			ann.waitRow(t, "shorter")
