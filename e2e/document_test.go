@@ -44,11 +44,11 @@ func TestDocument(t *testing.T) {
 			ann.want(t, `!(`+name("second")+`)`)
 
 			// What is deleted goes, and does not leave its author's rows to others.
-			bob.send(t, "/channels/general/messages/112/delete", url.Values{})
+			bob.send(t, "/m/1/112/delete", url.Values{})
 			ann.waitFor(t, count("first")+` === 0`)
 			ann.want(t, name("second"))
 			ann.want(t, `!(`+name("third")+`)`)
-			bob.send(t, "/channels/general/messages/113/delete", url.Values{})
+			bob.send(t, "/m/1/113/delete", url.Values{})
 			ann.waitFor(t, count("second")+` === 0`)
 			ann.want(t, name("third"))
 
@@ -123,7 +123,7 @@ func TestDocumentKilled(t *testing.T) {
 		// It has found nobody, more than once.
 		ann.waitFor(t, `!document.getElementById("stream").contentDocument.querySelector("iframe").contentDocument`)
 		s.restart(t)
-		bob.send(t, "/channels/general/messages/2/delete", nil)
+		bob.send(t, "/m/1/2/delete", nil)
 		meanwhile := fmt.Sprint("meanwhile ", round)
 		bob.post(t, "general", meanwhile)
 		want = append(want, meanwhile)
@@ -188,9 +188,11 @@ func TestDocumentByKeyboard(t *testing.T) {
 	ann.post(t, "mine")
 	ann.waitFor(t, settled)
 	for _, way := range [][]chromedp.Modifier{nil, {chromedp.ModifierShift}} {
-		stops := []string{"nav .list-all", "#scroller", "#earlier a", "#messages .delete", "#body"}
+		// Each row's time is a stop: the message's own page is behind it.
+		stops := []string{".list-all", "#scroller", "#earlier a", "#m-12 .when", "#m-60 .when", "#m-111 .when", "#messages .delete", "#body"}
 		if way != nil {
 			slices.Reverse(stops)
+			stops = stops[1:] // where the other way has come to
 		}
 		for _, stop := range stops {
 			ann.tabTo(t, stop, way...)

@@ -198,7 +198,7 @@ func TestCable(t *testing.T) {
 			eventually(t, "the channel that was made meanwhile opens", func() bool { return ann.ask(t, path, nil).status == http.StatusOK })
 			t.Logf("%s, %s: it opens after %v", bus, fault.name, time.Since(began).Round(time.Millisecond))
 			_, html := bob.page(t, "/channels/general")
-			rows, after, err := readPage(html)
+			rows, after, err := readPage("/channels/general", html)
 			noError(t, err)
 			if difference := page.differs(rows, after); difference != "" {
 				t.Error(difference)
@@ -272,7 +272,7 @@ func TestNodesInBrowser(t *testing.T) {
 	bob.open(t, n.all[1], "general")
 	for _, p := range []*person{ann, bob} {
 		p.waitFor(t, isLive+` && `+hasSocket)
-		p.waitFor(t, `[...document.querySelectorAll("#here bdi")].map(e => e.textContent).join() === "Ann,Bob"`)
+		p.waitFor(t, namesHere+` === "Ann, Bob"`)
 	}
 	ann.post(t, "by one node")
 	bob.waitRow(t, "by one node")

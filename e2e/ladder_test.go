@@ -139,7 +139,7 @@ func TestLadder(t *testing.T) {
 			tried := front.handshakes.Load()
 			cleo.post(t, "general", "by another way")
 			ann.waitRow(t, "by another way")
-			cleo.send(t, "/channels/general/messages/1/delete", nil)
+			cleo.send(t, "/m/1/1/delete", nil)
 			ann.waitFor(t, count("before")+" === 0")
 			cleo.post(t, "general", numbered(10)...)
 			ann.waitRow(t, "message 10")
@@ -154,7 +154,7 @@ func TestLadder(t *testing.T) {
 			cleo.post(t, "general", "by the best way")
 			ann.waitRow(t, "by the best way")
 			ann.wantRows(t, append(want, "by the best way")...)
-			ann.waitFor(t, `document.getElementById("state").textContent === "Connected"`)
+			ann.see(t, "#state", "Connected")
 		})
 	}
 }
@@ -173,7 +173,7 @@ func (p *person) offline(t *testing.T, off bool) {
 // posted, and sends it once when the line is back.
 func TestOffline(t *testing.T) {
 	t.Parallel()
-	for tag, word := range map[string]string{"en-US": "Offline since", "zh-CN": "已断网"} {
+	for tag, word := range map[string]string{"en-US": "Offline since", "zh-CN": "起已断网"} {
 		t.Run(tag, func(t *testing.T) {
 			t.Parallel()
 			s := quick(t)
@@ -231,8 +231,8 @@ func TestOfflineReload(t *testing.T) {
 func TestRefusedLater(t *testing.T) {
 	t.Parallel()
 	for tag, words := range map[string]struct{ reason, retry, edit string }{
-		"en-US": {"too long", "Retry", "Edit"},
-		"zh-CN": {"超出", "重新发送", "编辑"},
+		"en-US": {"1 character too long (limit 16,000).", "Retry", "Edit"},
+		"zh-CN": {"超出 1 个字符（上限 16,000）。", "重新发送", "编辑"},
 	} {
 		t.Run(tag, func(t *testing.T) {
 			t.Parallel()
@@ -244,7 +244,7 @@ func TestRefusedLater(t *testing.T) {
 			ann.waitFor(t, isLive)
 			ann.offline(t, true)
 			ann.see(t, "#state.offline", "")
-			long := strings.Repeat("x", 16_001)
+			long := strings.Repeat("x", 16001)
 			ann.fill(t, "#body", long)
 			ann.click(t, send)
 			ann.see(t, "#outbox li", long)
@@ -306,8 +306,8 @@ func TestDraft(t *testing.T) {
 	ann.insert(t, "one more")
 
 	// A log-out takes them along.
-	ann.menu(t, ".self")
-	ann.follow(t, `form[action$="/logout"] button`)
+	ann.click(t, ".self")
+	ann.follow(t, "#me .leave button")
 	ann.fill(t, "#password", "rain in may")
 	ann.follow(t, `main form[action="/logout"] button.primary`)
 	ann.want(t, `!Object.keys(localStorage).some(name => name.includes(":draft"))`)

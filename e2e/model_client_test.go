@@ -51,8 +51,8 @@ var (
 	afterIn      = regexp.MustCompile(`id="live"[^>]* data-after="(\d+)"`)
 	stateIn      = regexp.MustCompile(`id="(here|news)" data-state="([^"]*)"`)
 	hereIn       = regexp.MustCompile(`(?s)<ul id="here".*?</ul>`)
-	rowAddress   = regexp.MustCompile(` formaction="[^"]*/m/(\d+)/\d+/delete"`)
-	channelIn    = regexp.MustCompile(`<form id="composer"[^>]* data-channel="(\d+)"`)
+	channelIn    = regexp.MustCompile(`<form[^>]* action="([^"]*)/messages"[^>]* data-channel="(\d+)"`)
+	messageIn    = regexp.MustCompile(`="/m/(\d+)/`)
 )
 
 func toNumber(digits string) int64 {
@@ -63,9 +63,17 @@ func toNumber(digits string) int64 {
 	return n
 }
 
+// channelOf returns the id of the channel with that path, as its page says it.
+func channelOf(path, html string) (int64, error) {
+	m := channelIn.FindStringSubmatch(html)
+	if m == nil || m[1] != path {
+		return 0, fmt.Errorf("no page of %s: %.300q", path, html)
+	}
+	return toNumber(m[2]), nil
+}
+
 // rowsOf returns the rows in a piece of HTML, in their order, and passes over
-// what else there is. Each has to be of the channel with that id, or all of one
-// where that is 0.
+// what else there is. Each has to be of the channel with that id.
 func rowsOf(channel int64, html string) ([]rowHTML, error) {
 	var found []rowHTML
 	for {
@@ -78,40 +86,37 @@ func rowsOf(channel int64, html string) ([]rowHTML, error) {
 			return nil, fmt.Errorf("a row without an end: %.300q", html)
 		}
 		r := rowHTML{toNumber(html[at[4]:at[5]]), toNumber(html[at[6]:at[7]]), "<li" + whole + "</li>"}
-		if m := rowAddress.FindStringSubmatch(whole); m != nil && channel == 0 {
-			channel = toNumber(m[1])
-		}
-		if address := fmt.Sprintf(`/m/%d/%d/delete"`, channel, r.id); !strings.Contains(whole, address) {
+		if address := fmt.Sprintf(` formaction="/m/%d/%d/delete"`, channel, r.id); !strings.Contains(whole, address) {
 			return nil, fmt.Errorf("a row that is not of channel %d: %s", channel, r.html)
+		}
+		for _, m := range messageIn.FindAllStringSubmatch(whole, -1) {
+			if toNumber(m[1]) != channel {
+				return nil, fmt.Errorf("a row of channel %d that leads to another: %s", channel, r.html)
+			}
 		}
 		found, html = append(found, r), rest
 	}
 }
 
-// channelOf returns the id of the channel that a page is of, 0 for none.
-func channelOf(html string) int64 {
-	if m := channelIn.FindStringSubmatch(html); m != nil {
-		return toNumber(m[1])
-	}
-	return 0
-}
-
 // readPage returns the rows that a channel's page shows and the revision after
 // which it asks for more.
-func readPage(html string) (rows []rowHTML, after int64, err error) {
+func readPage(path, html string) (rows []rowHTML, after int64, err error) {
 	list, m := listIn.FindString(html), afterIn.FindStringSubmatch(html)
 	if list == "" || m == nil {
 		return nil, 0, fmt.Errorf("no live page: %.300q", html)
 	}
-	rows, err = rowsOf(channelOf(html), list)
+	channel, err := channelOf(path, html)
+	if err != nil {
+		return nil, 0, err
+	}
+	rows, err = rowsOf(channel, list)
 	return rows, toNumber(m[1]), err
 }
 
 // replica is what a page holds that was loaded once and then knows nothing but
 // frames.
 type replica struct {
-	channel  int64  // its id
-	path     string // of the channel's page
+	channel  int64 // its id
 	rows     map[int64]rowHTML
 	gone     map[int64]bool // ids that it was told to take away
 	after    int64          // it holds everything up to this revision
@@ -122,9 +127,13 @@ type replica struct {
 
 // newReplica returns what a page holds when it has loaded.
 func newReplica(path, html string) (*replica, error) {
-	rows, after, err := readPage(html)
+	rows, after, err := readPage(path, html)
+	if err != nil {
+		return nil, err
+	}
+	channel, err := channelOf(path, html)
 	r := &replica{
-		channel: channelOf(html), path: path, rows: map[int64]rowHTML{}, gone: map[int64]bool{}, after: after,
+		channel: channel, rows: map[int64]rowHTML{}, gone: map[int64]bool{}, after: after,
 		states: map[string]string{}, parts: map[string]string{"#here": hereIn.FindString(html)},
 	}
 	r.show(html)
@@ -234,15 +243,13 @@ func (r *replica) swap(s partial) error {
 		if s.found {
 			delete(r.rows, toNumber(id[1]))
 		}
+	case id != nil && s.style == "outerHTML":
+		return r.alter(toNumber(id[1]), s)
 	case s.target == "#messages" && s.style == "innerHTML":
 		clear(r.rows)
 		clear(r.gone)
 		r.replaced++
 		return r.put(s.html)
-	case id != nil && s.style == "outerHTML":
-		if s.found {
-			return r.put(s.html)
-		}
 	case id != nil || s.target == "#messages":
 		return fmt.Errorf("a partial that swaps %s by %s", s.target, s.style)
 	default:
@@ -250,6 +257,24 @@ func (r *replica) swap(s partial) error {
 		r.parts[s.target] = s.html
 	}
 	return nil
+}
+
+// alter has an altered row take its place, where there is that.
+func (r *replica) alter(id int64, s partial) error {
+	rows, err := rowsOf(r.channel, s.html)
+	switch {
+	case err != nil:
+		return err
+	case len(rows) != 1 || rows[0].id != id:
+		return fmt.Errorf("row %d is altered to %d rows: %s", id, len(rows), s.html)
+	case r.gone[id]:
+		return fmt.Errorf("it was deleted and is altered: %s", s.html)
+	case !s.found:
+		return nil
+	case r.rows[id].revision > rows[0].revision:
+		return fmt.Errorf("a row goes back from %s to %s", r.rows[id].html, rows[0].html)
+	}
+	return r.put(s.html)
 }
 
 // hear raises what it holds, as live.js does.

@@ -256,7 +256,7 @@ const foreignMark = "Corporate sign-in"
 const foreignPage = `<!doctype html><html lang="en"><head><title>` + foreignMark + `</title></head><body>
 <form action="/portal" method="post"><p class="error">` + foreignMark + `</p><input name="user"></form>
 <div id="earlier"><a href="/portal">` + foreignMark + `</a></div>
-<ol id="messages"><li id="m-1" data-revision="999999" data-author="1"><b>` + foreignMark + `</b><p>` + foreignMark + `</p></li><li>` + foreignMark + `</li></ol>
+<ol id="messages"><li id="m-1" data-revision="999999" data-author="1"><b>` + foreignMark + `</b><div class="body">` + foreignMark + `</div></li><li>` + foreignMark + `</li></ol>
 </body></html>`
 
 // foreignAnswer is what something on the way says in our place.

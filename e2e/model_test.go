@@ -91,7 +91,7 @@ func runModel(t *testing.T, start func(t *testing.T, flags ...string) *nodes) {
 			t.Logf("what the log complains of:\n%s", complaints(t, logFile))
 		}
 	})
-	m := &model{seed: seed, nodes: n, channels: []string{"general", "A/B 100%", "闲聊"}}
+	m := &model{seed: seed, nodes: n, channels: []string{"general", "A/B 100%", "闲聊"}, ids: map[string]int64{}}
 	// What is under way has till then to end.
 	ctx, cancel := context.WithTimeout(t.Context(), trouble+4*settleLimit)
 	defer cancel()
@@ -100,6 +100,12 @@ func runModel(t *testing.T, start func(t *testing.T, flags ...string) *nodes) {
 		if status := founder.send(t, "/channels", url.Values{"name": {channel}}); status != http.StatusSeeOther {
 			t.Fatalf("a channel is answered with %d", status)
 		}
+	}
+	for _, channel := range m.channels {
+		_, html := founder.page(t, pathOf(channel))
+		id, err := channelOf(pathOf(channel), html)
+		noError(t, err)
+		m.ids[channel] = id
 	}
 	obstacles := []obstacle{nothing, refuses, nothing, buffers, nothing, swallows, strips}
 	for i := range modelClients {
@@ -174,6 +180,7 @@ type model struct {
 	seed     uint64
 	nodes    *nodes
 	channels []string
+	ids      map[string]int64 // of the channels
 	clients  []*client
 	authors  []*author
 	calm     atomic.Bool   // the lines are as good as they get
@@ -377,7 +384,7 @@ func (a *author) look(ctx context.Context, channel string) error {
 	if err != nil || status != http.StatusOK {
 		return nil //nolint:nilerr // another time
 	}
-	rows, after, err := readPage(html)
+	rows, after, err := readPage(path, html)
 	if err != nil {
 		return err
 	}
@@ -408,7 +415,7 @@ func (a *author) post(ctx context.Context, channel string) error {
 	if err != nil {
 		return err
 	}
-	rows, err := rowsOf(0, html)
+	rows, err := rowsOf(a.m.ids[channel], html)
 	if err != nil || len(rows) != 1 {
 		return fmt.Errorf("a post is answered with %d rows (%w): %s", len(rows), err, html)
 	}
@@ -419,7 +426,7 @@ func (a *author) post(ctx context.Context, channel string) error {
 // delete deletes one of the messages, as often as it takes.
 func (a *author) delete(ctx context.Context, channel string, n int) error {
 	id := a.posted[channel][n].id
-	_, err := a.form(ctx, http.StatusNoContent, fmt.Sprint(pathOf(channel), "/messages/", id, "/delete"), nil)
+	_, err := a.form(ctx, http.StatusNoContent, fmt.Sprintf("/m/%d/%d/delete", a.m.ids[channel], id), nil)
 	if err == nil {
 		a.posted[channel] = slices.Delete(a.posted[channel], n, n+1)
 		a.deleted[channel] = append(a.deleted[channel], id)
@@ -489,10 +496,10 @@ func (m *model) compareClients(t *testing.T) {
 	limit := time.Now().Add(settleLimit)
 	for _, channel := range m.channels {
 		path := pathOf(channel)
-		rows, after, err := readPage(m.read(t, m.node(0), path))
+		rows, after, err := readPage(path, m.read(t, m.node(0), path))
 		noError(t, err)
 		for i := range m.nodes.all {
-			others, at, err := readPage(m.read(t, m.node(i), path))
+			others, at, err := readPage(path, m.read(t, m.node(i), path))
 			noError(t, err)
 			if at != after || !slices.Equal(others, rows) {
 				t.Errorf("seed %d: %s differs between nodes, at revision %d on one and at %d on another", m.seed, path, after, at)
@@ -538,8 +545,7 @@ func (m *model) compareAuthors(t *testing.T) {
 		}
 		address := path
 		for page := 0; ; page++ {
-			html := m.read(t, m.node(page), address)
-			rows, err := rowsOf(channelOf(html), html)
+			rows, err := rowsOf(m.ids[channel], m.read(t, m.node(page), address))
 			noError(t, err)
 			if len(rows) == 0 {
 				break

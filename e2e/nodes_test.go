@@ -238,7 +238,7 @@ func nodesOwn(t *testing.T, all []*pair) {
 			text := fmt.Sprintf("own %d", i)
 			here.post(t, "own by "+p.by, text)
 			_, html := there.page(t, path)
-			rows, after, err := readPage(html)
+			rows, after, err := readPage(path, html)
 			noError(t, err)
 			if len(rows) == 0 || !strings.Contains(rows[len(rows)-1].html, ">"+text+"<") {
 				t.Fatalf("%s: post %d does not show on a page of another node, at revision %d", p.about, i, after)
@@ -246,7 +246,9 @@ func nodesOwn(t *testing.T, all []*pair) {
 			if i%3 > 0 {
 				continue
 			}
-			here.send(t, fmt.Sprint(path, "/messages/", after, "/delete"), nil)
+			channel, err := channelOf(path, html)
+			noError(t, err)
+			here.send(t, fmt.Sprintf("/m/%d/%d/delete", channel, after), nil)
 			if _, html := there.page(t, path); strings.Contains(html, ">"+text+"<") {
 				t.Fatalf("%s: post %d is deleted and shows on a page of another node", p.about, i)
 			}
@@ -267,7 +269,7 @@ func nodesRows(t *testing.T, all []*pair) {
 		for _, text := range numbered(10) {
 			measure(t, one, text+" is gone", soon,
 				func(p *pair) {
-					p.send(t, http.StatusSeeOther, fmt.Sprint(pathOf(p.room()), "/messages/", p.page.idOf(text), "/delete"), nil)
+					p.send(t, http.StatusSeeOther, fmt.Sprintf("/m/%d/%d/delete", p.page.page.channel, p.page.idOf(text)), nil)
 				},
 				func(p *pair) bool { return !p.page.shows(text) })
 		}

@@ -85,7 +85,7 @@ func tour(t *testing.T, s *server, look func(p *person, state string), options .
 	p.visit(t, s.channelURL("general")+"?mark")
 	state("channel-mark")
 	p.follow(t, "#messages > .mark:nth-last-child(4) button")
-	p.see(t, ".notice", "general")
+	p.see(t, ".notice", "")
 	zoe.post(t, "general", "Down the corridor, on the left.")
 	p.visit(t, s.channelURL("general"))
 	p.see(t, "#messages > .new", "")

@@ -46,7 +46,7 @@ func TestUnread(t *testing.T) {
 			ann.open(t, s, "dev")
 			ann.open(t, s, "general")
 			bob.post(t, "dev", "one", "two", "three")
-			bob.send(t, "/channels/dev/messages/2/delete", nil)
+			bob.send(t, "/m/2/2/delete", nil)
 			bob.post(t, "dev", "four")
 			if ann.noScript {
 				ann.open(t, s, "general")
@@ -65,8 +65,8 @@ func TestUnread(t *testing.T) {
 			ann.want(t, `document.title === "dev · Hubbub" && `+badge("dev")+` === ""`)
 
 			// Set back by the page that has a button for each message.
-			ann.menu(t, ".head .more")
-			ann.follow(t, ".marking")
+			ann.click(t, ".head .more")
+			ann.follow(t, "#room-menu .marking")
 			ann.follow(t, `.mark button[value="4"]`)
 			ann.see(t, "#flash .notice", words.marked)
 			ann.want(t, badge("dev")+`.startsWith("2 ")`)
@@ -162,13 +162,16 @@ func TestNewChannel(t *testing.T) {
 	}
 }
 
+// namesHere is an expression of the names of those who are in the channel.
+const namesHere = `[...document.querySelectorAll("#here bdi")].map(e => e.textContent).join(", ")`
+
 // TestPresence shows who is in the channel and who types, in both languages,
 // and says nothing of it to a screen reader that is not asked.
 func TestPresence(t *testing.T) {
 	t.Parallel()
-	for tag, words := range map[string]string{
-		"en-US": "here now",
-		"zh-CN": "人在线",
+	for tag, words := range map[string]struct{ here, typing string }{
+		"en-US": {"Here now", `" is typing…"`},
+		"zh-CN": {"在线", `" 正在输入…"`},
 	} {
 		t.Run(tag, func(t *testing.T) {
 			t.Parallel()
@@ -176,8 +179,11 @@ func TestPresence(t *testing.T) {
 			ann := newUser(t, s, "Ann", withLanguage(tag))
 			ann.open(t, s, "general")
 			ann.waitFor(t, isLive)
-			ann.want(t, `document.querySelector(".head .people").textContent.includes(`+js(words)+`)`)
-			const here, typing = `[...document.querySelectorAll("#here bdi")].map(e => e.textContent).join(", ")`, `document.getElementById("typing").textContent`
+			ann.click(t, ".head .people")
+			ann.see(t, "#presence h2", words.here)
+			ann.see(t, "#here bdi", "Ann")
+			ann.click(t, ".head .people")
+			const here, typing = namesHere, `document.getElementById("typing").textContent.trim()`
 			ann.want(t, here+` === "Ann"`)
 			bob := newUser(t, s, "张伟")
 			bob.open(t, s, "general")
@@ -190,6 +196,7 @@ func TestPresence(t *testing.T) {
 			bob.fill(t, "#body", "")
 			bob.insert(t, "I am wri")
 			ann.waitFor(t, typing+` === "张伟"`)
+			ann.want(t, `getComputedStyle(document.getElementById("typing"), "::after").content === `+js(words.typing))
 			bob.want(t, typing+` === ""`)
 			bob.insert(t, "ting.")
 			bob.click(t, send)
@@ -207,7 +214,7 @@ func TestPresence(t *testing.T) {
 
 			// None of it is in a region that is read out when it changes; the
 			// state of the connection is.
-			for _, id := range []string{"here", "typing", "news", "channels", "waiting"} {
+			for _, id := range []string{"here", "present", "typing", "news", "channels", "waiting"} {
 				ann.want(t, `document.getElementById(`+js(id)+`).closest("[aria-live], [role=status], [role=alert], [role=log]") === null`)
 			}
 			ann.want(t, `document.getElementById("state").getAttribute("role") === "status"`)
@@ -268,7 +275,7 @@ func TestFrozen(t *testing.T) {
 	ann.waitFor(t, isLive)
 	ann.do(t, command(page.SetWebLifecycleState, page.SetWebLifecycleStateParams{State: page.SetWebLifecycleStateStateFrozen}))
 	bob.post(t, "general", numbered(120)...)
-	bob.send(t, "/channels/general/messages/1/delete", nil)
+	bob.send(t, "/m/1/1/delete", nil)
 	s.kill(t, syscall.SIGTERM)
 	s.restart(t)
 	bob.post(t, "general", "after the restart")
@@ -293,10 +300,10 @@ func TestBack(t *testing.T) {
 	ann := newUser(t, s, "Ann")
 	ann.open(t, s, "general")
 	ann.waitFor(t, isLive)
-	ann.menu(t, ".head .more")
-	ann.follow(t, ".marking")
+	ann.click(t, ".head .more")
+	ann.follow(t, "#room-menu .marking")
 	bob.post(t, "general", numbered(5)...)
-	bob.send(t, "/channels/general/messages/2/delete", nil)
+	bob.send(t, "/m/1/2/delete", nil)
 	ann.do(t, chromedp.NavigateBack())
 	ann.waitRow(t, "message 5")
 	ann.waitFor(t, isLive)

@@ -54,9 +54,9 @@ func TestSmallest(t *testing.T) {
 func TestViewerChecks(t *testing.T) {
 	t.Parallel()
 	row := func(revision, token int) string {
-		return fmt.Sprintf(`<li id="m-%d" data-revision="%d" data-author="1"><p>%s%s word</p></li>`, revision, revision, postMark, tokenText(token))
+		return fmt.Sprintf(`<li id="m-%d" data-revision="%d" data-author="1"><div class="body" dir="auto">%s%s word</div></li>`, revision, revision, postMark, tokenText(token))
 	}
-	const presence = "<hx-partial hx-target=\"#here\" hx-swap=\"outerHTML\"><b>1</b></hx-partial>\n"
+	const presence = "<hx-partial hx-target=\"#here\" hx-swap=\"outerHTML\"><ul id=\"here\"><li><bdi>viewer 1</bdi></li></ul></hx-partial>\n"
 	for _, tt := range []struct {
 		name   string
 		page   bool
@@ -71,6 +71,7 @@ func TestViewerChecks(t *testing.T) {
 		{"presence for a page", true, []string{presence + row(8, 0), row(9, 1), row(10, 2) + presence}, ""},
 		{"presence for nobody", false, []string{row(8, 0), presence}, "foreign"},
 		{"a window", true, []string{`<hx-partial hx-target="#messages">` + row(8, 0) + `</hx-partial>`}, "foreign"},
+		{"an alteration", true, []string{`<hx-partial hx-target="#m-8" hx-swap="outerHTML" data-revision="9">` + row(8, 0) + `</hx-partial>`}, "foreign"},
 		{"a delete", true, []string{`<hx-partial hx-target="#m-8" hx-swap="delete" data-revision="9"></hx-partial>`}, "foreign"},
 		{"a gap", false, []string{row(8, 0), row(10, 2)}, "after revision 8 came 10"},
 		{"twice", false, []string{row(8, 0), row(8, 0)}, "after revision 8 came 8"},

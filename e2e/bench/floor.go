@@ -60,10 +60,10 @@ type limit struct {
 
 // The row of the limit: numbers have a fixed width.
 const (
-	limitRow      = `<li id="m-%010d" data-revision="%010d" data-author="1"><p dir="auto">` + postMark + `%s `
+	limitRow      = `<li id="m-%010d" data-revision="%010d" data-author="1"><div class="body" dir="auto">` + postMark + `%s `
 	limitID       = len(`<li id="m-`)
 	limitRevision = limitID + 10 + len(`" data-revision="`)
-	limitToken    = limitRevision + 10 + len(`" data-author="1"><p dir="auto">`) + len(postMark)
+	limitToken    = limitRevision + 10 + len(`" data-author="1"><div class="body" dir="auto">`) + len(postMark)
 )
 
 func newLimit() *limit {

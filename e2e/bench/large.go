@@ -8,7 +8,7 @@ import (
 
 // knownSchema is the version of the server's schema that fill was written for.
 // Where the server has a later one, see what it adds and fill that too.
-const knownSchema = 5
+const knownSchema = 7
 
 // visited is how many channels the user who is measured has been in. In a
 // third of them something is unread.
@@ -19,7 +19,8 @@ type size struct{ messages, channels, users int }
 
 // fill fills a store that the server has made and in which one user has signed
 // in. Messages are spread over the channels in turn, as time spreads them. The
-// first channel is the one that a new store has.
+// first channel is the one that a new store has. They are plain, so that a page of
+// it is like one of a store that was posted to.
 func fill(ctx context.Context, data string, s size) error {
 	// Faster without a journal: if it fails, nothing is measured anyway.
 	db, err := openStore(data, "journal_mode(OFF)", "synchronous(OFF)", "cache_size(-400000)")
@@ -46,8 +47,9 @@ func fill(ctx context.Context, data string, s size) error {
 		args []any
 	}{
 		{`WITH RECURSIVE n(i) AS (SELECT 2 UNION ALL SELECT i + 1 FROM n WHERE i < $1)
-			INSERT INTO users (id, name, name_key, name_look, password, epoch, last_channel, created_at)
-			SELECT i, printf('user %06d', i), printf('user %06d', i), printf('user %06d', i), '', 1, 1 + i % $2, $3 FROM n`,
+			INSERT INTO users (id, name, name_key, name_look, name_skeleton, password, epoch, last_channel, created_at)
+			SELECT i, name, name, look, look, '', 1, 1 + i % $2, $3
+			FROM (SELECT i, printf('user %06d', i) AS name, replace(replace(printf('user %06d', i), '0', 'o'), '1', 'l') AS look FROM n)`,
 			[]any{max(s.users, 2), s.channels, now}},
 		{`WITH RECURSIVE n(i) AS (SELECT 2 UNION ALL SELECT i + 1 FROM n WHERE i < $1)
 			INSERT INTO channels (id, name, name_key, revision, created_at)
@@ -71,6 +73,9 @@ func fill(ctx context.Context, data string, s size) error {
 			SELECT 1, 1 + (i - 1) * ($2 / $1), CASE WHEN i % 3 = 0 THEN max($3 - i, 0) ELSE $3 END, $4 FROM n WHERE true
 			ON CONFLICT DO NOTHING`,
 			[]any{visited, s.channels, each, now}},
+		// Whoever has been in a channel has joined it.
+		{`INSERT INTO members (channel_id, user_id, role, joined_at, joined_revision)
+			SELECT channel_id, user_id, 0, visited_at, 0 FROM positions WHERE true ON CONFLICT DO NOTHING`, nil},
 		{`UPDATE users SET last_channel = 1 WHERE id = 1`, nil},
 	} {
 		if _, err := t.ExecContext(ctx, statement.sql, statement.args...); err != nil {
