@@ -18,9 +18,9 @@ func TestChannels(t *testing.T) {
 			ann.follow(t, "#create button.primary")
 		}
 		for _, tt := range []struct{ name, want string }{
-			{"", "Channel name cannot be empty."},
-			{"   ", "Channel name cannot be empty."},
-			{"General", "Channel General already exists."},
+			{"", "Enter a channel name."},
+			{"   ", "Enter a channel name."},
+			{"General", "#General already exists."},
 			{"ｇｅｎｅｒａｌ", "already exists."},
 		} {
 			create(tt.name)
@@ -32,7 +32,7 @@ func TestChannels(t *testing.T) {
 
 		// Trimmed, in any script.
 		create("  茶 & cake/50%?  ")
-		ann.see(t, "#flash .success", "The new channel 茶 & cake/50%? has been created.")
+		ann.see(t, "#flash .success", "#茶 & cake/50%? created.")
 		ann.see(t, ".head", "You are now in channel [茶 & cake/50%?].")
 		ann.see(t, "#scroller .empty", "No messages yet.")
 		ann.see(t, `nav [aria-current="page"]`, "茶 & cake/50%?")
@@ -41,9 +41,9 @@ func TestChannels(t *testing.T) {
 		// Everyone else finds it in the list.
 		bob := newUser(t, s, "Bob", options...)
 		bob.see(t, "ul.channels time", "Created ")
-		bob.want(t, `[...document.querySelectorAll("ul.channels bdi")].map(a => a.textContent).sort().join("|") === "general|茶 & cake/50%?"`)
+		bob.want(t, `[...document.querySelectorAll("#all-channels bdi")].map(a => a.textContent).sort().join("|") === "general|茶 & cake/50%?"`)
 		bob.want(t, `!document.getElementById("latest-title")`)
-		bob.follow(t, `ul.channels a[href*="cake"]`)
+		bob.follow(t, `#all-channels a[href*="cake"]`)
 		bob.wantRows(t, "one lump")
 		bob.visit(t, s.URL+"/channels")
 		bob.see(t, `[aria-labelledby="latest-title"]`, "茶 & cake/50%?")
@@ -58,9 +58,9 @@ func TestMissingChannel(t *testing.T) {
 		ann := newUser(t, s, "Ann", options...)
 		ann.expect("status of 404")
 		ann.visit(t, s.channelURL("attic"))
-		ann.see(t, "main", "There is no channel attic.")
+		ann.see(t, "main", "There is no channel “attic”.")
 		ann.follow(t, "main button.primary")
-		ann.see(t, "#flash .success", "The new channel attic has been created.")
+		ann.see(t, "#flash .success", "#attic created.")
 		ann.see(t, ".head", "You are now in channel [attic].")
 		ann.visit(t, s.URL+"/nothing/here")
 		ann.see(t, "h1", "Not found")

@@ -16,8 +16,8 @@ import (
 func TestDocument(t *testing.T) {
 	t.Parallel()
 	for tag, words := range map[string]struct{ list, gone, signIn string }{
-		"en-US": {"Messages in general", "You are not logged in.", "Sign in"},
-		"zh-CN": {"general 的消息", "你尚未登录。", "登录"},
+		"en-US": {"Messages in general", "Sign in to continue.", "Sign in"},
+		"zh-CN": {"“general”中的消息", "请先登录。", "登录"},
 	} {
 		t.Run(tag, func(t *testing.T) {
 			t.Parallel()
@@ -188,7 +188,7 @@ func TestDocumentByKeyboard(t *testing.T) {
 	ann.post(t, "mine")
 	ann.waitFor(t, settled)
 	for _, way := range [][]chromedp.Modifier{nil, {chromedp.ModifierShift}} {
-		stops := []string{"nav .more", "#scroller", "#earlier a", "#messages .delete", "#body"}
+		stops := []string{".self", "#scroller", "#earlier a", "#messages .delete", "#body"}
 		if way != nil {
 			slices.Reverse(stops)
 		}

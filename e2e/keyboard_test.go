@@ -17,32 +17,15 @@ func TestKeyboardAlone(t *testing.T) {
 		ann.expect("status of 409")
 		ann.visit(t, s.URL+"/")
 
-		// The skip link comes first, and leads past the header.
-		ann.press(t, kb.Tab)
-		if !ann.noScript { // where the form stands in the page it has the focus
-			ann.want(t, `document.activeElement.matches(".skip")`)
-			ann.tabTo(t, "#enter")
-			ann.press(t, kb.Enter)
-			ann.waitFor(t, dialogOpen+` && document.activeElement.id === "name"`)
-			// The dialog holds the focus.
-			for range 8 {
-				ann.press(t, kb.Tab)
-				ann.want(t, `document.activeElement === document.body || !!document.activeElement.closest("#signin")`)
-			}
-			ann.press(t, kb.Escape)
-			ann.waitFor(t, `!`+dialogOpen+` && document.activeElement.id === "enter"`)
-			ann.press(t, " ")
-			ann.waitFor(t, dialogOpen+` && document.activeElement.id === "name"`)
-		} else {
-			ann.tabTo(t, "#name", chromedp.ModifierShift)
-		}
+		// The form has the focus.
+		ann.waitFor(t, `document.activeElement.id === "name"`)
 		ann.insert(t, "Zoe")
 		ann.turn(t, func() { ann.press(t, kb.Enter) })
 		ann.waitFor(t, `document.activeElement.id === "name" && document.activeElement.value === "Zoe"`)
 		ask[bool](t, ann, `document.activeElement.select(), true`)
 		ann.insert(t, "Ann")
 		ann.turn(t, func() { ann.press(t, kb.Enter) })
-		ann.see(t, ".notice", "New username Ann created.")
+		ann.see(t, ".notice", "Welcome, Ann.")
 
 		// Dismiss the greeting, make a channel.
 		ann.tabTo(t, ".notice button")
@@ -52,10 +35,21 @@ func TestKeyboardAlone(t *testing.T) {
 		ann.insert(t, "garden")
 		ann.turn(t, func() { ann.press(t, kb.Enter) })
 		ann.see(t, ".head", "You are now in channel [garden].")
-		ann.tabTo(t, `nav a[href$="/general"]`)
+		ann.tabTo(t, `#channels a[href$="/general"]`)
 		ann.turn(t, func() { ann.press(t, kb.Enter) })
 		ann.see(t, ".head", "You are now in channel [general].")
 		ann.waitFor(t, settled)
+
+		// The first two stops lead past the side: to the composer and to the list.
+		for _, stops := range [][]string{{"#body"}, {"#body", "#log"}} {
+			ann.open(t, s, "general")
+			for _, target := range stops {
+				ann.press(t, kb.Tab)
+				ann.want(t, `document.activeElement.matches(".skip") && document.activeElement.hash === `+js(target))
+			}
+			ann.press(t, kb.Enter)
+			ann.waitFor(t, `document.activeElement.matches(`+js(stops[len(stops)-1])+`)`)
+		}
 
 		// Read, by the keys that scroll.
 		ann.tabTo(t, "#scroller")
@@ -67,7 +61,7 @@ func TestKeyboardAlone(t *testing.T) {
 		ann.tabTo(t, "#body")
 		if ann.noScript {
 			ann.insert(t, "by hand")
-			ann.tabTo(t, "#composer button")
+			ann.tabTo(t, "#composer .send")
 			ann.turn(t, func() { ann.press(t, kb.Enter) })
 			ann.waitFor(t, settled)
 			ann.waitRow(t, "by hand")
@@ -79,7 +73,7 @@ func TestKeyboardAlone(t *testing.T) {
 			ann.waitRow(t, "by hand")
 			ann.waitFor(t, `document.activeElement.id === "body" && document.activeElement.value === ""`)
 			ann.insert(t, "by hand, too")
-			ann.tabTo(t, "#composer button")
+			ann.tabTo(t, "#composer .send")
 			ann.press(t, kb.Enter)
 			ann.waitRow(t, "by hand, too")
 			ann.waitFor(t, `document.activeElement.id === "body"`)
@@ -104,11 +98,13 @@ func TestKeyboardAlone(t *testing.T) {
 		}
 		ann.waitRow(t, "message 1")
 
-		ann.tabTo(t, "header form:last-child button", chromedp.ModifierShift)
+		ann.tabTo(t, ".self", chromedp.ModifierShift)
+		ann.press(t, kb.Enter)
+		ann.tabTo(t, ".leave button")
 		ann.turn(t, func() { ann.press(t, kb.Enter) })
-		ann.see(t, "h1", "Log out?")
+		ann.see(t, "h1", "Sign out?")
 		ann.tabTo(t, "main button.danger")
 		ann.turn(t, func() { ann.press(t, kb.Enter) })
-		ann.see(t, ".notice", "You have logged out.")
+		ann.see(t, ".notice", "You’re signed out.")
 	})
 }

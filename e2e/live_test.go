@@ -49,7 +49,7 @@ func readingNow(t *testing.T, p *person) string {
 	t.Helper()
 	return ask[string](t, p, `(() => {
 		const top = document.getElementById("scroller").getBoundingClientRect().top;
-		return [...document.querySelectorAll("#messages > li[id]")].find(r => r.getBoundingClientRect().top > top + 100).querySelector("p").textContent.trim();
+		return [...document.querySelectorAll("#messages > li[id]")].find(r => r.getBoundingClientRect().top > top + 100).querySelector(".body").textContent.trim();
 	})()`)
 }
 
@@ -75,7 +75,7 @@ func TestFollow(t *testing.T) {
 		ann.waitFor(t, `document.querySelectorAll("#messages > li[id]").length === 100`)
 	}
 	ann.want(t, hidden)
-	ann.want(t, `document.querySelector("#messages > li[id] p").textContent.trim() === "message 56"`)
+	ann.want(t, `document.querySelector("#messages > li[id] .body").textContent.trim() === "message 56"`)
 
 	// Further up: what is read stays where it is.
 	ann.scroll(t, -900)
@@ -274,7 +274,7 @@ func TestRowsComeOnce(t *testing.T) {
 	ann, bob := newUser(t, s, "Ann"), newUser(t, s, "Bob")
 	const watch = `(window.added = [], new MutationObserver(changes => {
 		for (const c of changes) for (const n of c.addedNodes) {
-			if (n.id) added.push(n.querySelector("p").textContent.trim());
+			if (n.id) added.push(n.querySelector(".body").textContent.trim());
 			else if (n.nodeType === 1 && !n.matches(".day")) added.push(n.outerHTML);
 		}
 	}).observe(document.getElementById("messages"), {childList: true, subtree: true, characterData: true}), true)`

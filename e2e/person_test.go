@@ -87,6 +87,24 @@ func (p *person) signIn(t *testing.T, name string) {
 	p.follow(t, "#signin button.primary")
 }
 
+// openMenu opens the menu with the viewer's name, and before it the side where
+// that is a drawer.
+func (p *person) openMenu(t *testing.T) {
+	t.Helper()
+	if !p.holds(t, `document.getElementById("side").checkVisibility()`) {
+		p.click(t, "button.burger")
+	}
+	p.click(t, ".self")
+	p.see(t, ".welcome", "")
+}
+
+// leave signs out by the menu.
+func (p *person) leave(t *testing.T) {
+	t.Helper()
+	p.openMenu(t)
+	p.follow(t, ".leave button")
+}
+
 // open goes to a channel's page.
 func (p *person) open(t *testing.T, s *server, channel string) {
 	t.Helper()
@@ -299,7 +317,7 @@ func (p *person) enter(t *testing.T, code int64, text string, with ...chromedp.M
 func (p *person) tabTo(t *testing.T, selector string, with ...chromedp.Modifier) {
 	t.Helper()
 	var way []string
-	for range 60 {
+	for range 150 { // each row is a stop
 		p.press(t, kb.Tab, with...)
 		stop := ask[struct {
 			Name      string
@@ -308,7 +326,7 @@ func (p *person) tabTo(t *testing.T, selector string, with ...chromedp.Modifier)
 			let e = document.activeElement;
 			while (e.contentDocument) e = e.contentDocument.activeElement;
 			const style = getComputedStyle(e);
-			const box = e.closest("#composer");
+			const box = e.closest(".box");
 			return {
 				Name: e.tagName + "#" + e.id + "." + e.className,
 				Here: e.matches(`+js(selector)+`),

@@ -8,6 +8,7 @@ import (
 
 	"github.com/chromedp/cdproto/page"
 	"github.com/chromedp/chromedp"
+	"github.com/chromedp/chromedp/kb"
 )
 
 // hide makes a tab think that it is in the background, or in front again.
@@ -34,8 +35,8 @@ func isFirstNew(text string) string {
 func TestUnread(t *testing.T) {
 	t.Parallel()
 	for tag, words := range map[string]struct{ three, line, marked string }{
-		"en-US": {"3 unread", "New", "Marked as unread in dev."},
-		"zh-CN": {"3 条未读", "新消息", "已将 dev 中的消息标为未读。"},
+		"en-US": {"3 unread", "New", "Marked unread in #dev."},
+		"zh-CN": {"3 条未读", "以下为新消息", "已标为未读。"},
 	} {
 		withAndWithoutScript(t, func(t *testing.T, options ...option) {
 			s := quick(t)
@@ -65,7 +66,8 @@ func TestUnread(t *testing.T) {
 			ann.want(t, `document.title === "dev · Hubbub" && `+badge("dev")+` === ""`)
 
 			// Set back by the page that has a button for each message.
-			ann.follow(t, ".head .marking")
+			ann.click(t, ".head .more")
+			ann.follow(t, ".marking")
 			ann.follow(t, `.mark button[value="4"]`)
 			ann.see(t, "#flash .notice", words.marked)
 			ann.want(t, badge("dev")+`.startsWith("2 ")`)
@@ -166,8 +168,8 @@ func TestNewChannel(t *testing.T) {
 func TestPresence(t *testing.T) {
 	t.Parallel()
 	for tag, words := range map[string]struct{ here, typing string }{
-		"en-US": {"Here now:", `"Typing: "`},
-		"zh-CN": {"当前在场", `"正在输入："`},
+		"en-US": {"Here now", `" is typing…"`},
+		"zh-CN": {"在线", `" 正在输入…"`},
 	} {
 		t.Run(tag, func(t *testing.T) {
 			t.Parallel()
@@ -175,21 +177,24 @@ func TestPresence(t *testing.T) {
 			ann := newUser(t, s, "Ann", withLanguage(tag))
 			ann.open(t, s, "general")
 			ann.waitFor(t, isLive)
-			ann.see(t, ".head .here", words.here)
-			const here, typing = `document.getElementById("here").textContent`, `document.getElementById("typing").textContent`
+			const here, typing = `[...document.querySelectorAll("#here bdi")].map(e => e.textContent).join(", ")`, `document.getElementById("typing").textContent`
 			ann.want(t, here+` === "Ann"`)
 			bob := newUser(t, s, "张伟")
 			bob.open(t, s, "general")
 			bob.waitFor(t, isLive)
 			for _, p := range []*person{ann, bob} {
-				p.waitFor(t, here+` === "Ann, 张伟"`)
+				p.waitFor(t, here+` === "Ann, 张伟" && document.getElementById("present").textContent === "2"`)
 			}
+			ann.click(t, ".people")
+			ann.see(t, "#presence", words.here)
+			ann.see(t, "#presence", "张伟")
+			ann.press(t, kb.Escape)
 
 			// Who types is told to others, till it is written.
 			bob.fill(t, "#body", "")
 			bob.insert(t, "I am wri")
 			ann.waitFor(t, typing+` === "张伟"`)
-			ann.want(t, `getComputedStyle(document.getElementById("typing"), "::before").content === `+js(words.typing))
+			ann.want(t, `getComputedStyle(document.getElementById("typing"), "::after").content === `+js(words.typing))
 			bob.want(t, typing+` === ""`)
 			bob.insert(t, "ting.")
 			bob.click(t, send)
@@ -293,7 +298,8 @@ func TestBack(t *testing.T) {
 	ann := newUser(t, s, "Ann")
 	ann.open(t, s, "general")
 	ann.waitFor(t, isLive)
-	ann.follow(t, ".head .marking")
+	ann.click(t, ".head .more")
+	ann.follow(t, ".marking")
 	bob.post(t, "general", numbered(5)...)
 	bob.send(t, "/channels/general/messages/2/delete", nil)
 	ann.do(t, chromedp.NavigateBack())

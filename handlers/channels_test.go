@@ -40,7 +40,7 @@ func TestCreateChannel(t *testing.T) {
 		status int
 		says   string
 	}{
-		{"plans", http.StatusConflict, "Channel plans already exists."},
+		{"plans", http.StatusConflict, "#plans already exists."},
 		{"PLANS", http.StatusConflict, "already exists."},
 		{"ｐｌａｎｓ", http.StatusConflict, "already exists."},
 		{"", http.StatusUnprocessableEntity, "Enter a channel name."},
@@ -76,8 +76,8 @@ func TestMissingChannel(t *testing.T) {
 	t.Parallel()
 	s := newServer(t)
 	p := s.signIn(t, "Anna")
-	p.get("/channels/new%20one").is(http.StatusNotFound).says("There is no channel new one.", "[new one]", "Create channel new one")
-	p.get("/channels/a%E2%80%8Bb").is(http.StatusNotFound).saysNot("Create channel a")
+	p.get("/channels/new%20one").is(http.StatusNotFound).says("There is no channel “new one”.", "[new one]", "Create #new one")
+	p.get("/channels/a%E2%80%8Bb").is(http.StatusNotFound).saysNot("Create #a")
 	p.get("/channels/%ff").is(http.StatusNotFound)
 	p.get("/channels/" + strings.Repeat("x", 2000)).is(http.StatusNotFound)
 	p.post("/channels/none/messages", "body", "kept text").is(http.StatusNotFound).says("kept text")

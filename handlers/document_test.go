@@ -142,7 +142,7 @@ func TestDocument(t *testing.T) {
 		empty.until("first")
 
 		here := bea.streams("general")
-		here.until(">first</p>")
+		here.until(">first</div>")
 		for name, want := range map[string]string{"Cache-Control": "no-store", "X-Accel-Buffering": "no", "Content-Encoding": ""} {
 			if got := here.header.Get(name); got != want {
 				t.Errorf("its %s is %q, want %q", name, got, want)
@@ -151,13 +151,13 @@ func TestDocument(t *testing.T) {
 		anna.post("/channels/general/messages", "body", "</li><li id=\"m-99\"><script>second")
 		here.until("second")
 		bea.post("/channels/general/messages", "body", "third")
-		here.until(">third</p>")
+		here.until(">third</div>")
 		anna.htmx("/channels/general/messages/1/delete").is(http.StatusNoContent)
 		here.until(`<link rel="stylesheet" href="` + base + `/gone/1.css">`)
 		anna.post("/channels/general/messages", "body", "fourth")
-		here.until(">fourth</p>")
+		here.until(">fourth</div>")
 		for _, d := range []*streamed{here, empty} {
-			d.until(">fourth</p>")
+			d.until(">fourth</div>")
 			if got, want := d.shown(), anna.ids("general"); !slices.Equal(got, want) {
 				t.Errorf("it shows %q, a page %q", got, want)
 			}
@@ -193,7 +193,7 @@ func TestDocumentArranges(t *testing.T) {
 	bea.htmx("/channels/general/messages/4/delete").is(http.StatusNoContent)
 	bea.post("/channels/general/messages", "body", "6")
 	bea.post("/channels/general/messages", "body", "7")
-	d.until(`>7</p>`)
+	d.until(`>7</div>`)
 	var same []string
 	for _, m := range regexp.MustCompile(`class="same" id="m-(\d+)"`).FindAllStringSubmatch(d.read.String(), -1) {
 		same = append(same, m[1])
@@ -234,7 +234,7 @@ func TestDocumentsAgree(t *testing.T) {
 	people[0].post("/channels/general/messages", "body", "the last")
 	want := people[0].ids("general")
 	for i, d := range documents {
-		d.until("the last</p>")
+		d.until("the last</div>")
 		if got := d.shown(); !slices.Equal(got, want) {
 			t.Errorf("document %d shows %q, a page %q", i, got, want)
 		}
@@ -270,7 +270,7 @@ func TestDocumentUncovers(t *testing.T) {
 	d.until(`id="m-110"`)
 	anna.htmx("/channels/general/messages/50/delete").is(http.StatusNoContent)
 	anna.post("/channels/general/messages", "body", "newer")
-	d.until(">newer</p>")
+	d.until(">newer</div>")
 	if got := d.shown(); len(got) != 100 || got[0] != "11" || got[99] != "112" {
 		t.Errorf("it shows %d rows, %q", len(got), got)
 	}
@@ -286,8 +286,8 @@ func TestDocumentOver(t *testing.T) {
 	chinese.post("/language", "lang", "zh-Hans", "next", "/")
 	over := map[*streamed]string{
 		s.visitor(t).streams("general"): `Sign in to continue. <a class="button" href="/">Sign in</a>`,
-		chinese.streams("general"):      `你尚未登录。 <a class="button" href="/">登录</a>`,
-		here.streams("<none>"):          `There is no channel &lt;none&gt;. <a class="button" href="/channels">See all channels</a>`,
+		chinese.streams("general"):      `请先登录。 <a class="button" href="/">登录</a>`,
+		here.streams("<none>"):          `There is no channel “&lt;none&gt;”. It may have been renamed, or the link is wrong. <a class="button" href="/channels">See all channels</a>`,
 	}
 	ended, stays := here.streams("general"), there.streams("general")
 	waitFor(t, "two follow", func() bool { return s.followers(t, "Anna") == 2 })

@@ -16,7 +16,7 @@ func TestPost(t *testing.T) {
 	p := s.signIn(t, "Anna")
 	const path = "/channels/general/messages"
 	p.post(path, "body", "  two\r\n\tlines ").leadsTo("/channels/general")
-	if a := p.get("/channels/general"); !strings.Contains(a.body, "<p dir=\"auto\">  two\n\tlines</p>") {
+	if a := p.get("/channels/general"); !strings.Contains(a.body, "<div class=\"body\" dir=\"auto\">  two\n\tlines</div>") {
 		t.Errorf("the text is not there as typed: %s", a.body)
 	}
 	row := p.htmx(path, "body", "live").is(http.StatusOK)
@@ -33,11 +33,11 @@ func TestPost(t *testing.T) {
 		status           int
 		says             string
 	}{
-		{"nothing", "", "k", http.StatusUnprocessableEntity, "cannot be empty"},
-		{"white space", " \r\n\t\u3000\u200b", "k", http.StatusUnprocessableEntity, "cannot be empty"},
-		{"too long", long, "k", http.StatusUnprocessableEntity, "4,001 characters"},
+		{"nothing", "", "k", http.StatusUnprocessableEntity, "Write something first"},
+		{"white space", " \r\n\t\u3000\u200b", "k", http.StatusUnprocessableEntity, "Write something first"},
+		{"too long", long, "k", http.StatusUnprocessableEntity, "1 character too long (limit 4,000)"},
 		{"not UTF-8", "a\xffb", "k", http.StatusUnprocessableEntity, "could not be understood"},
-		{"too long a key", "text", strings.Repeat("k", 65), http.StatusBadRequest, "Reload the page"},
+		{"too long a key", "text", strings.Repeat("k", 65), http.StatusBadRequest, "page is out of date"},
 	} {
 		a := p.post(path, "body", tt.body, "key", tt.key).is(tt.status).says(tt.says)
 		if strings.ContainsAny(tt.body, "äx") {

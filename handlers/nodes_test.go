@@ -96,21 +96,21 @@ func TestNodesTell(t *testing.T) {
 		anna.post("/channels/early/read", "upto", "1").is(http.StatusNoContent)
 		annas.shows(early.ID, "")
 
-		const both = "<bdi>Anna</bdi>, <bdi>Bea</bdi>"
+		const both = "Anna, Bea"
 		beas := bea.open("/channels/general")
-		annas.until("Bea comes", func() bool { return annas.people == both })
-		beas.until("Anna is there", func() bool { return beas.people == both })
+		annas.until("Bea comes", func() bool { return names(annas.people) == both })
+		beas.until("Anna is there", func() bool { return names(beas.people) == both })
 		bea.htmx("/channels/general/typing").is(http.StatusNoContent)
 		annas.until("Bea types", func() bool { return annas.typists == "<bdi>Bea</bdi>" })
 		bea.htmx("/channels/general/messages", "body", "there").is(http.StatusOK)
 		annas.until("Bea has written", func() bool { return annas.typists == "" })
 		check(t, beas.CloseNow())
-		annas.until("Bea goes", func() bool { return annas.people == "<bdi>Anna</bdi>" })
+		annas.until("Bea goes", func() bool { return names(annas.people) == "Anna" })
 
 		beas = bea.open("/channels/general")
-		annas.until("Bea comes again", func() bool { return annas.people == both })
+		annas.until("Bea comes again", func() bool { return names(annas.people) == both })
 		a.stop(t)
-		annas.until("her node has stopped", func() bool { return annas.people == "<bdi>Anna</bdi>" })
+		annas.until("her node has stopped", func() bool { return names(annas.people) == "Anna" })
 	})
 }
 

@@ -315,7 +315,7 @@ func TestBaseURL(t *testing.T) {
 					t.Errorf("%s: %s=%q", a.Request.URL, attr.Key, attr.Val)
 				}
 				if n.Data != "form" && n.Data != "button" && attr.Key != "hx-post" && attr.Key != "hx-ws:connect" && attr.Val != "/chat/logout" {
-					if b := p.get(strings.TrimPrefix(attr.Val, "/chat")); b.StatusCode >= 400 && !strings.Contains(attr.Val, "none") {
+					if b := p.get(strings.TrimPrefix(attr.Val, "/chat")); b.StatusCode >= 400 && !strings.Contains(attr.Val, "none") && !strings.HasSuffix(attr.Val, "/thread") { // no page of a message yet
 						t.Errorf("%s: %s", attr.Val, b.Status)
 					}
 				}
@@ -383,18 +383,18 @@ func TestLanguage(t *testing.T) {
 	s := newServer(t)
 	for accept, want := range map[string]string{"": "en", "zh-CN,zh;q=0.9": "zh-Hans", "de,zh;q=0.5": "zh-Hans", "fr": "en", "en-GB": "en", "\xff": "en"} {
 		a := s.visitor(t).get("/", header{"Accept-Language", accept}).is(http.StatusOK)
-		if !strings.Contains(a.body, `<html lang="`+want+`">`) {
+		if !strings.Contains(a.body, `<html lang="`+want+`"`) {
 			t.Errorf("%q: %.60s", accept, a.body)
 		}
 	}
 	p := s.visitor(t)
 	p.post("/language", "lang", "zh-Hans", "next", "/?next=%2Fuser").leadsTo("/?next=%2Fuser")
-	if a := p.get("/", header{"Accept-Language", "en"}); !strings.Contains(a.body, `<html lang="zh-Hans">`) {
+	if a := p.get("/", header{"Accept-Language", "en"}); !strings.Contains(a.body, `<html lang="zh-Hans"`) {
 		t.Errorf("the choice is not kept: %.60s", a.body)
 	}
 	p.post("/language", "lang", "en", "next", "//evil.example").leadsTo("/")
 	p.post("/language", "lang", "tlh").is(http.StatusBadRequest)
-	if a := p.get("/none", header{"Accept-Language", "zh"}).is(http.StatusNotFound); !strings.Contains(a.body, `<html lang="en">`) {
+	if a := p.get("/none", header{"Accept-Language", "zh"}).is(http.StatusNotFound); !strings.Contains(a.body, `<html lang="en"`) {
 		t.Errorf("%.60s", a.body)
 	}
 }

@@ -23,8 +23,8 @@ func TestSignIn(t *testing.T) {
 	anna := s.visitor(t)
 	anna.post("/login", "name", " Anna ").leadsTo("/")
 	anna.get("/").leadsTo("/channels")
-	anna.get("/channels").says("Welcome, Anna.", "Welcome, Anna.", "Log out")
-	anna.get("/channels").saysNot("New username")
+	anna.get("/channels").says("Welcome, Anna.", "Sign out")
+	anna.get("/channels").saysNot("notice")
 	anna.post("/login", "name", "Bea").leadsTo("/")
 	anna.get("/channels").says("You’re already signed in as Anna.", "Welcome, Anna.")
 
@@ -34,17 +34,17 @@ func TestSignIn(t *testing.T) {
 		status                int
 		says                  string
 	}{
-		{"taken", "Anna", "", http.StatusConflict, "The name Anna is taken"},
-		{"taken, other case", "aNNA", "", http.StatusConflict, "is taken"},
-		{"taken, other width", "Ａｎｎａ", "", http.StatusConflict, "is taken"},
-		{"taken, look-alike", "Аnnа", "", http.StatusConflict, "is taken"},
-		{"taken, with some password", "Anna", "4711 4711", http.StatusConflict, "is taken"},
-		{"taken by one with a password", "Paul", "", http.StatusConflict, "enter its password"},
+		{"taken", "Anna", "", http.StatusConflict, "Anna is in use"},
+		{"taken, other case", "aNNA", "", http.StatusConflict, "is in use"},
+		{"taken, other width", "Ａｎｎａ", "", http.StatusConflict, "is in use"},
+		{"taken, look-alike", "Аnnа", "", http.StatusConflict, "is in use"},
+		{"taken, with some password", "Anna", "4711 4711", http.StatusConflict, "is in use"},
+		{"taken by one with a password", "Paul", "", http.StatusConflict, "enter your password"},
 		{"wrong password", "Paul", "4712 4712", http.StatusUnprocessableEntity, "password is wrong"},
 		{"huge password", "Paul", strings.Repeat("x", 5000), http.StatusUnprocessableEntity, "password is wrong"},
 		{"short new password", "Cem", "4713", http.StatusUnprocessableEntity, "too short"},
 		{"long new password", "Cem", strings.Repeat("x", 129), http.StatusUnprocessableEntity, "too long"},
-		{"empty", " ", "", http.StatusUnprocessableEntity, "cannot be empty"},
+		{"empty", " ", "", http.StatusUnprocessableEntity, "Enter a name."},
 		{"too long", strings.Repeat("x", 33), "", http.StatusUnprocessableEntity, "too long"},
 		{"invisible", "Cem\u200b", "", http.StatusUnprocessableEntity, "cannot be used"},
 		{"bidi", "\u202emeC", "", http.StatusUnprocessableEntity, "cannot be used"},
@@ -141,7 +141,7 @@ func TestLogOut(t *testing.T) {
 		t.Parallel()
 		p := s.signIn(t, "Without")
 		p.post("/logout").leadsTo("/logout")
-		p.get("/logout").is(http.StatusOK).says("nobody can get it back", "Set password and log out", "Welcome, Without.")
+		p.get("/logout").is(http.StatusOK).says("nobody can get it back", "Set password and sign out", "Welcome, Without.")
 		p.post("/logout", "password", "short").is(http.StatusUnprocessableEntity).says("too short")
 		p.post("/logout", "confirm", "yes").leadsTo("/")
 		p.get("/channels").leadsTo("/?next=%2Fchannels")

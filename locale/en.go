@@ -136,7 +136,6 @@ func english() *Locale {
 			Send:            "Send",
 			SendKeys:        "Shift+Enter to send",
 			SendKeysEnter:   "Enter to send, Shift+Enter for a new line",
-			ComposerOptions: "Keys",
 			EnterSends:      "Enter sends",
 			EnterSendsHint:  "Otherwise Enter starts a new line and Shift+Enter sends. Ctrl+Enter always sends.",
 			Delete:          "Delete message",

@@ -112,7 +112,6 @@ type Words struct {
 	Send            string
 	SendKeys        string // what sends, below the composer
 	SendKeysEnter   string // the same when Enter sends
-	ComposerOptions string // opens the menu with the switch
 	EnterSends      string // the switch
 	EnterSendsHint  string // what Enter does otherwise
 	Delete          string

@@ -129,7 +129,6 @@ func simplifiedChinese() *Locale {
 			Send:            "发送",
 			SendKeys:        "按 Shift+Enter 发送",
 			SendKeysEnter:   "按 Enter 发送，按 Shift+Enter 换行",
-			ComposerOptions: "按键",
 			EnterSends:      "按 Enter 发送",
 			EnterSendsHint:  "关闭时，按 Enter 换行，按 Shift+Enter 发送。Ctrl+Enter 始终发送。",
 			Delete:          "删除消息",
