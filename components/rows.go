@@ -113,8 +113,9 @@ func newSince(p *Page, v ChannelView) int64 {
 
 // continues reports whether a row belongs to the same run as the one before.
 // One dated earlier does not, because its time would be taken for a later one.
+// It goes by whole seconds, because that is what a row's HTML says.
 func continues(before, row Row) bool {
-	pause := row.PostedAt.Sub(before.PostedAt)
+	pause := row.PostedAt.Truncate(time.Second).Sub(before.PostedAt.Truncate(time.Second))
 	return before.AuthorID == row.AuthorID && 0 <= pause && pause < runGap
 }
 

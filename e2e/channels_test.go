@@ -41,9 +41,9 @@ func TestChannels(t *testing.T) {
 		// Everyone else finds it in the list.
 		bob := newUser(t, s, "Bob", options...)
 		bob.see(t, "ul.channels time", "Created ")
-		bob.want(t, `[...document.querySelectorAll("ul.channels bdi")].map(a => a.textContent).sort().join("|") === "general|茶 & cake/50%?"`)
+		bob.want(t, `[...document.querySelectorAll("#all-channels bdi")].map(a => a.textContent).sort().join("|") === "general|茶 & cake/50%?"`)
 		bob.want(t, `!document.getElementById("latest-title")`)
-		bob.follow(t, `ul.channels a[href*="cake"]`)
+		bob.follow(t, `#all-channels a[href*="cake"]`)
 		bob.wantRows(t, "one lump")
 		bob.visit(t, s.URL+"/channels")
 		bob.see(t, `[aria-labelledby="latest-title"]`, "茶 & cake/50%?")
