@@ -546,7 +546,7 @@ func TestDraftsOfTabs(t *testing.T) {
 	two.do(t, chromedp.Reload())
 	two.waitFor(t, isLive)
 	ask[bool](t, two, `new Promise(done => setTimeout(() => done(true), 400))`) // others are asked first
-	two.want(t, inBox(""))
+	two.waitFor(t, inBox(""))
 
 	// Where both hold it all the same, as after a tab is duplicated, it is sent once.
 	ask[bool](t, two, `(() => {
@@ -571,6 +571,23 @@ func TestDraftsOfTabs(t *testing.T) {
 	one.visit(t, "about:blank")
 	two.do(t, chromedp.Reload())
 	two.waitFor(t, inBox("left behind"))
+
+	// It is taken back where a busy tab says late that it holds the draft, unless it
+	// was changed meanwhile.
+	late := `new BroadcastChannel("hubbub:drafts").postMessage({holds: document.getElementById("key").value}) ?? true`
+	three := two.tab(t)
+	two.visit(t, "about:blank")
+	three.open(t, s, "general")
+	three.waitFor(t, inBox("left behind"))
+	ask[bool](t, three, late)
+	three.waitFor(t, inBox(""))
+	three.do(t, chromedp.Reload())
+	three.waitFor(t, inBox("left behind"))
+	three.insertInto(t, ", and changed")
+	changed := ask[string](t, three, `document.getElementById("body").value`)
+	ask[bool](t, three, late)
+	three.do(t, chromedp.Reload())
+	three.waitFor(t, inBox(changed))
 }
 
 // TestOneModuleLost has one file of script fail. The page stays one of forms: it

@@ -42,9 +42,21 @@ export const startDrafts = (drawer, isPosted, grow) => {
 		local.remove(draft.name);
 		return false;
 	});
+	let offered = null; // a draft that this tab shows because no other tab said it holds it
 	const offer = drafts => {
 		const newest = drafts.sort((a, b) => b.at - a.at)[0];
-		if (newest && !box.value) show(newest.name, newest.body);
+		if (!newest || box.value) return;
+		offered = newest;
+		show(newest.name, newest.body);
+	};
+	// The tab that holds what was offered here may be busy or still loading, and say
+	// so only afterwards.
+	const withdraw = held => {
+		if (offered?.name !== prefix + held || held !== key.value || box.value !== offered.body) return;
+		box.value = '';
+		key.value = newKey();
+		session.set(own, key.value);
+		grow();
 	};
 	const mine = all().find(draft => draft.name === prefix + session.get(own));
 	// A browser may have filled the box again by itself.
@@ -57,10 +69,15 @@ export const startDrafts = (drawer, isPosted, grow) => {
 	const open = () => {
 		tabs = new BroadcastChannel('hubbub:drafts');
 		tabs.addEventListener('message', ({ data }) => {
-			if (data.holds) elsewhere.add(data.holds);
-			else if (data.drawer === drawer && box.value) tabs.postMessage({ holds: key.value });
+			if (data.holds) {
+				elsewhere.add(data.holds);
+				withdraw(data.holds);
+			} else if (data.drawer === drawer) {
+				withdraw(data.claims);
+				if (box.value) tabs.postMessage({ holds: key.value });
+			}
 		});
-		tabs.postMessage({ drawer });
+		tabs.postMessage({ drawer, claims: box.value ? key.value : '' });
 		setTimeout(() => offer(all().filter(draft => !elsewhere.has(draft.name.slice(prefix.length)))), OFFER_AFTER);
 	};
 	open();

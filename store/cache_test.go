@@ -12,6 +12,7 @@ func TestCacheIsFresh(t *testing.T) {
 		s := openStore(t, database)
 		u, c := newUser(t, s, "Anna"), newChannel(t, s, "general")
 		check(t, s.Visit(t.Context(), own(u.ID), c.ID, 0, noon))
+		id := u.ID
 		stop := make(chan struct{})
 		var readers sync.WaitGroup
 		for range 4 {
@@ -22,10 +23,10 @@ func TestCacheIsFresh(t *testing.T) {
 						return
 					default:
 					}
-					if _, err := s.User(t.Context(), u.ID); err != nil {
+					if _, err := s.User(t.Context(), id); err != nil {
 						t.Error(err)
 					}
-					if _, err := s.Position(t.Context(), own(u.ID), c.ID); err != nil {
+					if _, err := s.Position(t.Context(), own(id), c.ID); err != nil {
 						t.Error(err)
 					}
 					if _, _, err := s.Sessions().FindCtx(t.Context(), "token"); err != nil {
