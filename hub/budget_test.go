@@ -392,9 +392,10 @@ func TestHubMemory(t *testing.T) {
 	r := newTestRegistry(t, l)
 	window(t, r, 1)
 	text := strings.Repeat("x", 40<<10)
-	for i := range int64(300) {
+	for range 300 {
 		r.Publish(1, []Change{l.post(1, text)})
-		r.Publish(1, []Change{l.alter(1, max(1, i/2), text)})
+		ids := l.ids(1)
+		r.Publish(1, []Change{l.alter(1, ids[len(ids)/2], text)})
 		h := r.find(1)
 		if size := h.window.size + h.log.size; size > r.limits.perHub()+len(text)+100 || h.window.size != sizeOf(h.window.Rows) {
 			t.Fatalf("it holds %d KiB in %d rows and %d changes", size>>10, len(h.window.Rows), len(h.log.entries))

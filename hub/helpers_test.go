@@ -64,6 +64,9 @@ func (l *ledger) postBy(channelID int64, author User, text string) Change {
 func (l *ledger) alter(channelID, id int64, text string) Change {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	if _, found := findRow(l.channel(channelID).rows, id); !found {
+		panic("no such row")
+	}
 	row := l.channel(channelID).changes[id].Row
 	row.Revision = l.channel(channelID).revision + 1
 	return l.channel(channelID).take(Change{Altered, row.saying(text)})

@@ -190,12 +190,14 @@ func TestNodesConcurrently(t *testing.T) {
 	nodes := []*Registry{newTestRegistry(t, l), newTestRegistry(t, l)}
 	var writers, readers sync.WaitGroup
 	var commit [2]sync.Mutex // a node publishes in order, the nodes do not wait for each other
+	var writing sync.Mutex   // nobody alters a row that another has deleted since it was chosen
 	for i := range 4 {
 		random := rand.New(rand.NewPCG(uint64(i), 5))
 		node, other := nodes[i%2], nodes[1-i%2]
 		writers.Go(func() {
 			for range 300 {
 				commit[i%2].Lock()
+				writing.Lock()
 				var c Change
 				if ids := l.ids(1); len(ids) > 0 && random.IntN(3) == 0 {
 					c = l.delete(1, ids[random.IntN(len(ids))])
@@ -204,6 +206,7 @@ func TestNodesConcurrently(t *testing.T) {
 				} else {
 					c = l.post(1, "hello")
 				}
+				writing.Unlock()
 				node.Publish(1, []Change{c})
 				commit[i%2].Unlock()
 				if random.IntN(5) > 0 {
